@@ -1,0 +1,1 @@
+"""Who reasons: triage, specialists, attending and verification, wired by LangGraph."""

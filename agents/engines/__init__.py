@@ -1,0 +1,1 @@
+"""What answers an agent's task: the embedded engine, the scripted double, a recorded trace."""

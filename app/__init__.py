@@ -1,0 +1,1 @@
+"""The doors a person comes through: the command line."""

@@ -1,0 +1,143 @@
+"""What comes in: a case with its question, images and earlier visits, of one patient. It opens no file."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from .canonical import digest
+from .errors import InputError
+from .evidence import Claim, Evidence
+from .frozen import Frozen
+
+Modality: TypeAlias = Literal[
+    "blood_smear", "ct", "dermoscopy", "ecg", "endoscopy", "fundus", "histology", "mammography",
+    "microscopy", "mr", "nuclear", "oct", "photograph", "ultrasound", "xray",
+]  # fmt: skip
+Laterality: TypeAlias = Literal["left", "right", "bilateral"]
+Status: TypeAlias = Literal["answered", "abstained", "needs_human", "failed"]
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200_000)]
+Letter = Annotated[str, StringConstraints(pattern=r"^[A-Z]$")]
+CaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+
+
+class Image(Frozen):
+    """One picture of the patient.
+
+    Given by the user as a `path` (PNG, JPEG or DICOM, or `package://skimage/data/retina.jpg`); once the clinic has
+    taken it in, `blob` names the de-identified pixels by their sha256 and `path` is gone. `spacing_mm` is
+    (row, column); `size_px` is (width, height).
+    """
+
+    path: str | None = None
+    blob: str | None = None
+    modality: Modality | None = None
+    body_part: str | None = None
+    view: str | None = None
+    laterality: Laterality | None = None
+    spacing_mm: tuple[float, float] | None = None
+    size_px: tuple[int, int] | None = None
+    frame: int | None = None
+    acquired: datetime.date | None = None
+    patient_id: str | None = None
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _has_pixels(self) -> Image:
+        if (self.path is None) == (self.blob is None):
+            raise ValueError("an image needs a path (or, once taken in, a blob), and not both")
+        return self
+
+
+class Lab(Frozen):
+    """One measured value of a visit, with its unit and, where known, the reference interval [low, high]."""
+
+    name: Text
+    value: float
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+class Visit(Frozen):
+    """One earlier encounter: its date, what was reported, imaged and measured."""
+
+    date: datetime.date
+    reports: tuple[Text, ...] = ()
+    images: tuple[Image, ...] = ()
+    labs: tuple[Lab, ...] = ()
+    patient_id: str | None = None
+
+
+class Exchange(Frozen):
+    """An earlier turn of the same consultation: what was asked, what was answered and on what evidence."""
+
+    question: Text
+    status: Status
+    answer: str
+    claims: tuple[Claim, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Case(Frozen):
+    """A question about one patient, with all that is known.
+
+    `options` maps capital letters to answer texts (a multiple-choice question); `context` is text that came with
+    the question, such as an abstract or a vignette; `metadata` holds plain facts such as age and sex. `id` is
+    derived from the content when it is not given.
+    """
+
+    id: CaseId = ""
+    patient_id: str | None = None
+    question: Text
+    options: dict[Letter, Text] = Field(default_factory=dict)
+    context: tuple[Text, ...] = ()
+    images: tuple[Image, ...] = ()
+    visits: tuple[Visit, ...] = ()
+    dialogue: tuple[Exchange, ...] = ()
+    date: datetime.date | None = None
+    language: str = "en"
+    metadata: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    @field_validator("options")
+    @classmethod
+    def _at_least_two(cls, options: dict[str, str]) -> dict[str, str]:
+        if len(options) == 1:
+            raise ValueError("one option is no choice: give two or more, or none")
+        return dict(sorted(options.items()))
+
+    @field_validator("visits")
+    @classmethod
+    def _oldest_first(cls, visits: tuple[Visit, ...]) -> tuple[Visit, ...]:
+        return tuple(sorted(visits, key=lambda visit: (visit.date, digest(visit.model_dump(mode="json")))))
+
+    @model_validator(mode="after")
+    def _one_patient(self) -> Case:
+        check_one_patient(self.patient_ids())
+        if not self.id:
+            content = digest(self.model_dump(mode="json", exclude={"id"}))
+            object.__setattr__(self, "id", f"case-{content[:10]}")
+        return self
+
+    def patient_ids(self) -> set[str]:
+        """Every patient id that occurs in the case."""
+        images = [*self.images, *(image for visit in self.visits for image in visit.images)]
+        found = [self.patient_id, *(visit.patient_id for visit in self.visits), *(i.patient_id for i in images)]
+        return {patient for patient in found if patient}
+
+    def all_images(self) -> tuple[Image, ...]:
+        """The case's own images, then those of its visits, oldest visit first."""
+        return (*self.images, *(image for visit in self.visits for image in visit.images))
+
+
+def check_one_patient(patient_ids: set[str]) -> None:
+    """Raise InputError when two patients are mixed; the ids themselves are not repeated in the message."""
+    if len(patient_ids) > 1:
+        raise InputError(
+            expected="one patient per case",
+            got=f"{len(patient_ids)} different patient ids",
+            fix="split the case, one file per patient",
+        )

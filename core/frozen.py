@@ -1,0 +1,11 @@
+"""The base of everything that crosses a border: immutable, and unknown fields are refused."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A pydantic model that cannot be changed after it is made and refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

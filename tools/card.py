@@ -1,0 +1,95 @@
+"""The contract of an expert tool: its card, its typed arguments and its typed result. It runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from ..core.case import Image, Modality
+from ..core.frozen import Frozen
+
+if TYPE_CHECKING:
+    from .imaging import ImageStore
+
+
+class Measurement(Frozen):
+    """One measured value in a sentence a clinician would recognise.
+
+    `unit` is a UCUM-style unit ("%", "mm", "HU", "1" for plain numbers); `uncertainty` is in the same unit;
+    `box_px` is [x0, y0, x1, y1); `mask` is the sha256 of a 0/255 PNG.
+    """
+
+    name: str
+    value: float
+    unit: str
+    text: str
+    uncertainty: float | None = None
+    box_px: tuple[int, int, int, int] | None = None
+    mask: str | None = None
+
+
+class ImageArguments(Frozen):
+    """The arguments of a tool that looks at one image: the sha256 the case names it by."""
+
+    image: str
+
+
+class ToolOutput(Frozen):
+    """Base of every tool's result; its `Measurement` fields become evidence, in the order they are declared."""
+
+    limitations: tuple[str, ...] = ()
+    overlay: str | None = None
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value for value in values if isinstance(value, Measurement))
+
+
+class Figure(Frozen):
+    """A measured figure of merit: what, on which data set, on how many, with its interval."""
+
+    metric: str
+    value: float
+    dataset: str
+    n: int
+    interval: tuple[float, float] | None = None
+
+
+class ToolCard(Frozen):
+    """What a tool says of itself. Outside `modalities` and `body_parts` (any when empty) it refuses.
+
+    A tool that names no modality is not recommended to specialists: it is run when something asks for it by name.
+    """
+
+    name: str
+    version: str
+    summary: str
+    measures: tuple[str, ...]
+    modalities: tuple[Modality, ...]
+    body_parts: tuple[str, ...] = ()
+    licence: str = "Apache-2.0"
+    provenance: str = "classical image analysis, no trained weights"
+    figures: tuple[Figure, ...] = ()
+    limits: tuple[str, ...] = ()
+    timeout_s: float = Field(default=30.0, gt=0)
+
+    def accepts(self, image: Image) -> bool:
+        """Whether the image's stated modality and body part lie in the tool's validity domain."""
+        part_ok = not self.body_parts or image.body_part is None or image.body_part in self.body_parts
+        return (not self.modalities or image.modality in self.modalities) and part_ok
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A card with its function: `run(arguments, images) -> output`, called in a worker thread.
+
+    `run` raises ToolRefusedError when a different request may succeed, anything else counts as broken.
+    """
+
+    card: ToolCard
+    arguments: type[ImageArguments]
+    output: type[ToolOutput]
+    run: Callable[[Any, ImageStore], ToolOutput]
