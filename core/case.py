@@ -133,6 +133,11 @@ class Case(Frozen):
         return (*self.images, *(image for visit in self.visits for image in visit.images))
 
 
+def pseudonym(patient_id: str) -> str:
+    """What stands for a patient id wherever something is written or sent: the same for the same id."""
+    return f"p-{digest(['patient', patient_id])[:12]}"
+
+
 def check_one_patient(patient_ids: set[str]) -> None:
     """Raise InputError when two patients are mixed; the ids themselves are not repeated in the message."""
     if len(patient_ids) > 1:

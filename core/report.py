@@ -17,12 +17,12 @@ NOTICE = "Research software, not a medical device: do not use it to diagnose or 
 
 
 class Opinion(Frozen):
-    """What one specialist concludes. `confidence` is in [0, 1]; `abstains` means no answer is supported."""
+    """What one specialist concludes. `confidence` is in [0, 1] or not known; `abstains`: no answer is supported."""
 
     specialty: str
     answer: str
     option: str | None = None
-    confidence: float = Field(ge=0, le=1)
+    confidence: float | None = Field(default=None, ge=0, le=1)
     abstains: bool = False
     claims: tuple[Claim, ...] = ()
     differential: tuple[str, ...] = ()

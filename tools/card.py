@@ -31,10 +31,39 @@ class Measurement(Frozen):
     mask: str | None = None
 
 
+def measured(
+    name: str,
+    value: float,
+    unit: str,
+    sentence: str,
+    *,
+    digits: int,
+    uncertainty: float | None = None,
+    box_px: tuple[int, int, int, int] | None = None,
+    mask: str | None = None,
+) -> Measurement:
+    """A Measurement rounded once: `value` and the `{}` of `sentence` show the same number, with its unit.
+
+    Verification compares the numbers of a claim with `value`, so the two must never be rounded apart.
+    """
+    rounded = round(float(value), digits) + 0.0  # no "-0.0"
+    shown = f"{rounded:.{digits}f}" + ("" if unit == "1" else f" {unit}")
+    return Measurement(
+        name=name, value=rounded, unit=unit, text=sentence.format(shown), uncertainty=uncertainty, box_px=box_px,
+        mask=mask,
+    )  # fmt: skip
+
+
 class ImageArguments(Frozen):
     """The arguments of a tool that looks at one image: the sha256 the case names it by."""
 
     image: str
+
+
+class ScaledImageArguments(ImageArguments):
+    """The same with the pixel spacing (row, column), which the toolbox fills in from the case, never an agent."""
+
+    spacing_mm: tuple[float, float] | None = None
 
 
 class ToolOutput(Frozen):

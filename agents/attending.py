@@ -1,0 +1,32 @@
+"""The attending: weighs the opinions, answers or abstains, and keeps the dissent. It gathers nothing new."""
+
+from __future__ import annotations
+
+from ..core.errors import DecisionError
+from .budget import allot
+from .requests import Deps, ask
+from .state import State
+from .tasks import Task, Verdict
+
+
+async def attending(state: State, deps: Deps) -> State:
+    """The verdict; on the second attempt the problems that verification found are put to the engine."""
+    attempts = state.get("attempts", 0) + 1
+    opinions = tuple(state.get("opinions", {}).values())
+    absent = state.get("absent", {})
+    if not opinions:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
+        return State(failure=f"no specialist gave an opinion: {reasons}", attempts=attempts)
+    own = tuple(item for items in state.get("own", {}).values() for item in items)
+    task = Task(
+        kind="attending", agent="attending", schema=Verdict, case=state["case"], step=attempts - 1,
+        shared=state["shared"], own=own, opinions=opinions, absent=absent, problems=state.get("problems", ()),
+    )  # fmt: skip
+    try:
+        verdict = await ask(task, deps, tokens=allot(deps.budget, len(state["plan"].specialists)).tokens)
+    except DecisionError as error:
+        if "verdict" in state:  # the first answer stands; verification has marked what is wrong with it
+            note = f"the attending could not mend its answer: {error}"
+            return State(attempts=attempts, limitations={"attending": (note,)})
+        return State(failure=f"the attending failed: {error}", attempts=attempts)
+    return State(verdict=verdict, attempts=attempts, limitations={"attending": verdict.limitations})

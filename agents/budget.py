@@ -1,0 +1,36 @@
+"""How a case's budget is shared out: before anyone spends it, so that no share depends on who comes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..core.settings import Budget
+
+ATTENDING_CALLS = 2
+"""The attending's answer, and one more after verification sent it back."""
+
+MAX_TURNS = 4
+"""More turns than this have not been seen to change a specialist's opinion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allotment:
+    """What each agent may use: `specialists` of the team, `turns` and `tokens` for every one of them."""
+
+    specialists: int
+    turns: int
+    tokens: int
+
+
+def allot(budget: Budget, wanted: int) -> Allotment:
+    """Shares for a team of `wanted` specialists; a team too large for the calls left is cut to what fits.
+
+    Triage takes one call, the attending two, each a token share like a specialist's.
+    """
+    calls = budget.calls - 1 - ATTENDING_CALLS
+    specialists = min(wanted, calls)
+    return Allotment(
+        specialists=specialists,
+        turns=min(MAX_TURNS, calls // specialists),
+        tokens=budget.tokens // (specialists + 2),
+    )

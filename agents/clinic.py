@@ -1,0 +1,226 @@
+"""The clinic: takes a case in, runs it through the graph on a journal, and hands back the report. The public face."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+
+from ..core.blobs import Blobs
+from ..core.canonical import Json
+from ..core.case import Case, Image, check_one_patient, pseudonym
+from ..core.errors import SetupError
+from ..core.events import Event, Reported
+from ..core.journal import Journal
+from ..core.report import Report, TraceRef
+from ..core.runs import Run, blobs_of, fork_run, open_run, read_run, report_of
+from ..core.settings import Budget, Settings, load_settings
+from ..knowledge.criteria import criteria_version
+from ..knowledge.shipped import shipped_knowledge
+from ..knowledge.store import Hit, Knowledge, Query
+from ..tools.card import Tool
+from ..tools.imaging import ImageStore
+from ..tools.registry import TOOLS, Toolbox
+from .consultation import Consultation
+from .engines.embedded.engine import EmbeddedEngine
+from .engines.protocol import Engine
+from .engines.replay import ReplayEngine
+from .graph import run_graph
+from .prompts import prompts_hash
+from .requests import Deps
+from .roles import load_roles
+from .state import State
+
+Listener = Callable[[Event], None]
+
+
+class Clinic:
+    """Asks a team of specialists about cases, and replays what they said.
+
+    `engine` is "embedded" or an engine object; `runs` the folder for traces; `knowledge` a searchable store (the
+    shipped passages when None); `tools` the expert tools (the shipped table when None); `root` the only folder that
+    images may be read from (any when None). What is not given comes from the settings.
+    """
+
+    def __init__(
+        self,
+        engine: str | Engine | None = None,
+        *,
+        model: str | None = None,
+        runs: str | Path | None = None,
+        knowledge: Knowledge | None = None,
+        tools: Iterable[Tool] | None = None,
+        root: str | Path | None = None,
+        budget: Budget | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        named = engine if isinstance(engine, str) else None
+        given = {"engine": named, "model": model, "runs": runs, "root": root}
+        settings = settings or load_settings(given)
+        self.engine = make_engine(settings) if engine is None or isinstance(engine, str) else engine
+        self.runs = settings.runs
+        self.root = settings.root
+        self.budget = budget or settings.budget
+        self.knowledge = shipped_knowledge() if knowledge is None else knowledge
+        self.toolbox = Toolbox(TOOLS if tools is None else tools)
+
+    async def consult(self, case: Case, *, listener: Listener | None = None) -> Report:
+        """The report on `case`; an unfinished run of the same case and configuration is resumed.
+
+        Raises InputError for a case that cannot be used, SetupError (RunLockedError, StorageError among them) when
+        the run cannot be written. What a model or a tool did wrong is in the report, not an exception.
+        """
+        taken, notes = await self.take_in(case)
+        return await self.consult_taken(taken, notes, listener=listener)
+
+    def consult_sync(self, case: Case) -> Report:
+        """`consult` for programs that are not asynchronous."""
+        return asyncio.run(self.consult(case))
+
+    async def stream(self, case: Case) -> AsyncIterator[Event]:
+        """Events as they happen; the last one is `Reported`. Leaving early cancels the run, which can be resumed."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        work = asyncio.ensure_future(self.consult(case, listener=queue.put_nowait))
+        work.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            yield Reported(report=await work)
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
+
+    def consultation(self, case: Case) -> Consultation:
+        """Several questions in one thread: `async with clinic.consultation(case) as c: await c.ask("…")`."""
+        return Consultation(case, clinic=self)
+
+    async def replay(self, run: str | Path, *, listener: Listener | None = None) -> Report:
+        """The report of a recorded run, made again from its decisions alone: no model, image or index is touched.
+
+        Raises DivergenceError naming the first step that no longer asks what was recorded, TraceError for a trace
+        that is damaged or unfinished.
+        """
+        _, records = read_run(Path(run))
+        report_of(records)
+        header = records[0].request
+        journal = Journal(records, listener=listener)
+        report = await self._run(
+            header, journal, ReplayEngine(records), _RecordedKnowledge(header["config"]["knowledge"]),
+            ImageStore(blobs_of(Path(run))), Budget.model_validate(header["config"]["budget"]),
+        )  # fmt: skip
+        journal.close_with(report)
+        return report
+
+    async def fork(self, run: str | Path, at_step: int, *, listener: Listener | None = None) -> Report:
+        """A new run beside `run` that takes over its decisions up to `at_step` and asks this clinic's engine, tools
+        and knowledge from there. Raises InputError for a step the trace does not have."""
+        trace, records = read_run(Path(run))
+        runs = trace.parent.parent
+        config = {**self._config(), "notes": records[0].request["config"]["notes"]}
+        return await self._write(fork_run(runs, records, at_step, config, listener=listener), blobs_of(runs))
+
+    async def take_in(self, case: Case) -> tuple[Case, tuple[str, ...]]:
+        """The case as it is recorded (pixels stored, identifiers gone) and the limitations that come of it.
+
+        Raises InputError when a file is no usable picture or the images are of two patients.
+        """
+        store = ImageStore(blobs_of(self.runs))
+        taken = {
+            image: await asyncio.to_thread(store.take_in, image, base=Path.cwd(), root=self.root)
+            for image in dict.fromkeys(case.all_images())
+        }
+        check_one_patient({read.patient_key for read in taken.values() if read.patient_key})
+
+        def recorded(image: Image) -> Image:
+            return taken[image].image.model_copy(update={"patient_id": _named(image.patient_id)})
+
+        visits = tuple(
+            visit.model_copy(
+                update={"images": tuple(map(recorded, visit.images)), "patient_id": _named(visit.patient_id)}
+            )
+            for visit in case.visits
+        )
+        own = {"images": tuple(map(recorded, case.images)), "visits": visits, "patient_id": _named(case.patient_id)}
+        notes = (
+            f"image-{number}: {note}"
+            for number, image in enumerate(case.all_images(), start=1)
+            for note in taken[image].limitations
+        )
+        return case.model_copy(update=own), tuple(notes)
+
+    async def consult_taken(
+        self, case: Case, notes: tuple[str, ...], *, runs: Path | None = None, listener: Listener | None = None
+    ) -> Report:
+        """`consult` for a case that was taken in before; its trace goes to `runs`, pixels stay in the clinic's."""
+        recorded = case.model_dump(mode="json")
+        run = open_run(runs or self.runs, recorded, {**self._config(), "notes": list(notes)}, listener=listener)
+        return await self._write(run, blobs_of(self.runs))
+
+    async def _write(self, run: Run, blobs: Blobs) -> Report:
+        try:
+            header = run.journal.header.request
+            report = await self._run(
+                header, run.journal, self.engine, self.knowledge, ImageStore(blobs), self.budget
+            )
+            run.finish(report)
+            return report
+        finally:
+            run.close()
+
+    async def _run(
+        self, header: Json, journal: Journal, engine: Engine, knowledge: Knowledge, images: ImageStore, budget: Budget
+    ) -> Report:
+        """One case through the graph; then what only the journal knows: usage, and the trace it was made with."""
+        deps = Deps(
+            journal=journal, engine=engine, toolbox=self.toolbox, images=images, knowledge=knowledge,
+            roles=load_roles(), budget=budget,
+        )  # fmt: skip
+        state = State(case=Case.model_validate(header["case"]), limitations={"case": tuple(header["config"]["notes"])})
+        try:
+            report = await run_graph(state, deps)
+        finally:
+            for running in deps.running.values():
+                running.cancel()
+        seal = TraceRef(path=header["path"], hash=journal.head)
+        return report.model_copy(update={"usage": journal.usage(), "trace": seal})
+
+    def _config(self) -> dict[str, Json]:
+        """All that can change an answer besides the case."""
+        return {
+            "polyclinic": importlib.metadata.version("polyclinic"),
+            "engine": self.engine.identity,
+            "caveat": self.engine.caveat,
+            "knowledge": self.knowledge.version,
+            "criteria": criteria_version(),
+            "tools": {card.name: card.version for card in self.toolbox.cards},
+            "prompts": prompts_hash(),
+            "budget": self.budget.model_dump(mode="json"),
+            "notes": [],
+        }
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine a setting names. Raises SetupError for one there is not."""
+    if settings.engine == "embedded" and settings.model is None:
+        return EmbeddedEngine()
+    raise SetupError(
+        expected="the engine 'embedded', without a model, or an engine object",
+        got=f"{settings.engine!r}" + (f" with model {settings.model!r}" if settings.model else ""),
+        fix="leave --engine and --model out; served models are not supported in this version",
+    )
+
+
+class _RecordedKnowledge:
+    """The store of a replay: it has a version and nothing else; every look-up is answered by the journal."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+
+    def search(self, query: Query) -> tuple[Hit, ...]:
+        raise AssertionError("a replay never searches: the journal answers or the replay has diverged")
+
+
+def _named(patient_id: str | None) -> str | None:
+    return pseudonym(patient_id) if patient_id else None

@@ -1,0 +1,70 @@
+"""The last node: what the graph found, put together as the report. It judges nothing."""
+
+from __future__ import annotations
+
+from ..core.report import Member, Report, TraceRef
+from .requests import Deps
+from .state import State
+from .verify import evidence_of
+
+
+async def done(state: State, deps: Deps) -> State:
+    """The report: answered, abstained, needs_human or failed. Usage and the trace's hash are filled in by the clinic."""
+    if state.get("stop"):
+        report = _without_answer(state, deps, "needs_human", f"A person must look at this first: {state['stop']}")
+    elif state.get("failure"):
+        report = _without_answer(state, deps, "failed", "")
+    elif state["verdict"].abstains:
+        report = _without_answer(state, deps, "abstained", state["verdict"].answer)
+    elif state["case"].options and state["verdict"].option not in state["case"].options:
+        chosen = f"the attending chose {state['verdict'].option!r}, which the case does not offer"
+        report = _without_answer(State(**{**state, "failure": chosen}), deps, "failed", "")
+    else:
+        report = _answered(state, deps)
+    return State(report=report)
+
+
+def _answered(state: State, deps: Deps) -> Report:
+    verdict = state["verdict"]
+    marked = tuple(f"not mended after verification: {problem}" for problem in state["problems"])
+    base = _without_answer(state, deps, "answered", verdict.answer)
+    return base.model_copy(
+        update={
+            "option": verdict.option,
+            "confidence": verdict.confidence,
+            "claims": state["claims"],
+            "differential": verdict.differential,
+            "dissent": verdict.dissent,
+            "limitations": (*base.limitations, *marked),
+        }
+    )
+
+
+def _without_answer(state: State, deps: Deps, status: str, answer: str) -> Report:
+    """Everything but the answer's own parts: who was asked, what was seen, what limits it."""
+    plan = state.get("plan")
+    picks = sorted(plan.specialists, key=lambda pick: pick.specialty) if plan else []
+    return Report.model_validate(
+        {
+            "case_id": state["case"].id,
+            "status": status,
+            "question": state["case"].question,
+            "answer": answer,
+            "urgency": state.get("urgency", "routine"),
+            "red_flags": state.get("red_flags", ()),
+            "team": tuple(Member(specialty=pick.specialty, reason=pick.reason) for pick in picks),
+            "changes": state.get("changes", ()),
+            "limitations": _limitations(state, deps),
+            "evidence": tuple(evidence_of(state).values()),
+            "engine": deps.engine.identity,
+            "trace": TraceRef(path="", hash=""),
+        }
+    )
+
+
+def _limitations(state: State, deps: Deps) -> tuple[str, ...]:
+    notes = [deps.engine.caveat] if deps.engine.caveat else []
+    notes += [state["failure"]] if state.get("failure") else []
+    notes += [note for agent_notes in state.get("limitations", {}).values() for note in agent_notes]
+    notes += [f"{name} gave no opinion: {reason}" for name, reason in state.get("absent", {}).items()]
+    return tuple(dict.fromkeys(notes))

@@ -1,0 +1,70 @@
+"""How opinions are weighed without a model: by the confidence their evidence gave them; the rest is kept as dissent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ....core.report import Dissent, Opinion
+from ...tasks import ClaimDraft, Task, Verdict
+from .specialist import ABSTENTION
+
+
+def weigh(task: Task[Any]) -> Verdict:
+    """The option with the most weight behind it, or everything that was found; an abstention when nobody answers."""
+    speaking = [opinion for opinion in task.opinions if not opinion.abstains]
+    if not speaking:
+        return Verdict(
+            reasoning="Every specialist abstains.", abstains=True,
+            answer=" ".join(dict.fromkeys(opinion.answer for opinion in task.opinions)) or ABSTENTION,
+        )  # fmt: skip
+    if not task.case.options:
+        claims = _claims(speaking, task)
+        return Verdict(
+            reasoning="The opinions measure and cite different things; all of it is reported.",
+            answer=" ".join(claim.text for claim in claims[:6]),
+            confidence=max((o.confidence for o in speaking if o.confidence is not None), default=None),
+            claims=claims,
+        )
+    weights = _weights(speaking)
+    winner = min(weights, key=lambda option: (-weights[option], option))
+    behind = [opinion for opinion in speaking if opinion.option == winner]
+    return Verdict(
+        reasoning=f"Weight per option: {', '.join(f'{o} {w:.2f}' for o, w in sorted(weights.items()))}.",
+        answer=behind[0].answer,
+        option=winner,
+        confidence=round(weights[winner] / sum(weights.values()) * (behind[0].confidence or 0.0), 3),
+        claims=_claims(behind, task),
+        dissent=tuple(_overruled(opinion, winner, weights) for opinion in speaking if opinion.option != winner),
+    )
+
+
+def _weights(opinions: Sequence[Opinion]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for opinion in opinions:
+        if opinion.option is not None:
+            weights[opinion.option] = weights.get(opinion.option, 0.0) + (opinion.confidence or 0.0)
+    return weights
+
+
+def _overruled(opinion: Opinion, winner: str, weights: dict[str, float]) -> Dissent:
+    option = opinion.option or ""
+    return Dissent(
+        specialty=opinion.specialty,
+        answer=opinion.answer,
+        why_overruled=f"option {option} has weight {weights.get(option, 0.0):.2f}, option {winner} {weights[winner]:.2f}",
+    )
+
+
+def _claims(opinions: Sequence[Opinion], task: Task[Any]) -> tuple[ClaimDraft, ...]:
+    """Each statement once with all its evidence, in the order of the specialties; every criterion that is met is
+    among them, and nothing that verification refused."""
+    cited: dict[str, list[str]] = {}
+    for opinion in opinions:
+        for claim in opinion.claims:
+            if not any(f"“{claim.text}”" in problem for problem in task.problems):
+                cited.setdefault(claim.text, []).extend(claim.evidence)
+    for item in task.evidence:
+        if item.kind == "criterion":
+            cited.setdefault(item.content, []).append(item.id)
+    return tuple(ClaimDraft(text=text, evidence=tuple(dict.fromkeys(ids))) for text, ids in cited.items())

@@ -1,0 +1,109 @@
+"""What a specialist does without a model: run the recommended tools, look the question up, state what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ....core.case import Case
+from ....core.evidence import Evidence
+from ....knowledge.text import terms
+from ...prompts import image_names
+from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
+from .options import YES_NO_MAYBE, Choice, choose_option
+
+FLOOR = 0.45
+"""Share of the question's information a passage must cover to be called support."""
+
+ABSTENTION = "No support found: nothing measured, recorded or stored speaks to this question."
+
+
+def consider(task: Task[Any]) -> SpecialistTurn:
+    """First ask for everything that could help, then give the opinion."""
+    if task.step == 0 and not task.last:
+        tools, searches = _tool_requests(task), _searches(task.case)
+        return SpecialistTurn(
+            reasoning="Run every tool recommended for these images and look the question up.",
+            tools=tools, searches=searches,
+        )  # fmt: skip
+    return SpecialistTurn(reasoning="Everything asked for is in; conclude.", opinion=conclude(task))
+
+
+def conclude(task: Task[Any]) -> OpinionDraft:
+    """The option best supported, or what was measured, met and found; an abstention when there is nothing."""
+    if task.case.options:
+        return _choose(task)
+    relevant = [*_fired(task.evidence), *_of_this_question(task), *_passages(task.evidence)]
+    if not relevant:
+        return OpinionDraft(
+            reasoning="No evidence reaches the floor.", abstains=True, answer=ABSTENTION,
+            would_change_my_mind="a passage that covers the question, or a measurement of what it asks about",
+        )  # fmt: skip
+    claims = tuple(_claim(item) for item in relevant)
+    scores = [item.score for item in relevant if item.score is not None]
+    return OpinionDraft(
+        reasoning="State what was measured, which criteria it meets and what the store says of it.",
+        answer=" ".join(claim.text for claim in claims[:4]),
+        confidence=round(max(scores), 3) if scores else None,
+        claims=claims,
+        would_change_my_mind="a measurement or passage that says otherwise",
+    )
+
+
+def _choose(task: Task[Any]) -> OpinionDraft:
+    choice: Choice = choose_option(task.case.question, task.case.options, task.evidence)
+    if choice.option is None:
+        return OpinionDraft(
+            reasoning=choice.why, abstains=True, answer=f"No option chosen: {choice.why}.",
+            would_change_my_mind="a passage that has the words of one option only",
+        )  # fmt: skip
+    by_id = {item.id: item for item in task.evidence}
+    claims = tuple(_claim(by_id[name]) for name in choice.evidence)
+    fired = tuple(_claim(item) for item in _fired(task.evidence) if item.id not in choice.evidence)
+    return OpinionDraft(
+        reasoning=choice.why, answer=f"{choice.option}. {task.case.options[choice.option]}: {choice.why}.",
+        option=choice.option, confidence=choice.confidence, claims=(*claims, *fired),
+        would_change_my_mind="a passage that has the words of another option",
+    )  # fmt: skip
+
+
+def _tool_requests(task: Task[Any]) -> tuple[ToolRequest, ...]:
+    """Every recommended tool on every image in its domain, unless an earlier turn of the consultation ran it."""
+    done = {(item.source.name, item.region.image if item.region else "") for item in task.shared}
+    requests = [
+        ToolRequest(tool=card.name, image=name)
+        for name, image in image_names(task.case).items()
+        for card in task.tools
+        if card.modalities and card.accepts(image) and (card.name, image.blob) not in done
+    ]
+    return tuple(requests[:12])
+
+
+def _searches(case: Case) -> tuple[SearchRequest, ...]:
+    """The question, and the question with each option; for a plain yes or no the question says it all."""
+    options = [text for text in case.options.values() if text.strip().lower() not in YES_NO_MAYBE]
+    queries = [case.question, *(f"{case.question} {text}" for text in options[:5])]
+    return tuple(SearchRequest(query=query) for query in queries)
+
+
+def _fired(evidence: Iterable[Evidence]) -> list[Evidence]:
+    return [item for item in evidence if item.kind == "criterion" or item.name == "red flag"]
+
+
+def _of_this_question(task: Task[Any]) -> list[Evidence]:
+    """Measurements, and values of earlier visits that the question speaks of; those it names come first."""
+    asked = set(terms(task.case.question))
+    values = [item for item in task.evidence if item.value is not None]
+    named = [item for item in values if asked & set(terms(item.name))]
+    fresh = [item for item in task.own if item.value is not None and item not in named]
+    return [*named, *fresh] if not task.case.dialogue or not named else named
+
+
+def _passages(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """Passages that cover enough of the question, best first, and text that came with the case."""
+    found = [item for item in evidence if item.kind == "passage" and (item.score or 0.0) >= FLOOR]
+    return sorted(found, key=lambda item: (-(item.score or 0.0), item.id))[:3]
+
+
+def _claim(item: Evidence) -> ClaimDraft:
+    return ClaimDraft(text=item.content, evidence=(item.id,))

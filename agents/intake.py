@@ -1,0 +1,119 @@
+"""The first node: checks the images, and turns what came with the case into evidence. It asks no engine."""
+
+from __future__ import annotations
+
+from ..core.case import Case, Image
+from ..core.errors import ToolBrokenError, ToolRefusedError
+from ..core.evidence import Evidence, Source
+from ..core.report import Urgency
+from ..knowledge.history import changes, visit_evidence
+from ..knowledge.red_flags import RedFlag, find_red_flags
+from ..tools.gate import GATE, Quality
+from .evidence import criteria_evidence
+from .prompts import image_names
+from .requests import Deps, use_tool
+from .state import State
+from .tasks import ToolRequest
+
+
+async def intake(state: State, deps: Deps) -> State:
+    """Image quality, given text, earlier visits, laboratory criteria and red flags; or the reason to stop."""
+    case = await _dated(state["case"], deps)
+    quality, limitations, stop = await _check_images(case, deps)
+    given = [*_given_text(case), *_earlier_turns(case), *visit_evidence(case)]
+    criteria = criteria_evidence("intake", given, case)
+    flags = find_red_flags(_free_text(case))
+    return State(
+        case=case,
+        shared=(*quality, *given, *criteria, *_flag_evidence(flags)),
+        urgency=_most_urgent(flags),
+        red_flags=tuple(f"{flag.pattern}: {flag.why}" for flag in flags),
+        changes=changes(case),
+        limitations={"intake": tuple(limitations)},
+        stop=stop,
+    )
+
+
+async def _dated(case: Case, deps: Deps) -> Case:
+    """The case with its date: as given, or today's when there are earlier visits to measure from."""
+    if case.date is not None or not case.visits:
+        return case
+    today = (await deps.journal.now("intake"))[:10]
+    return Case.model_validate({**case.model_dump(), "date": today})
+
+
+async def _check_images(case: Case, deps: Deps) -> tuple[list[Evidence], list[str], str]:
+    """What the gate saw on each image, the limitations that follow, and why a person is needed (or "")."""
+    seen: list[Evidence] = []
+    limitations: list[str] = []
+    stops: list[str] = []
+    for number, (name, image) in enumerate(image_names(case).items(), start=1):
+        request = ToolRequest(tool=GATE.card.name, image=name)
+        try:
+            quality, span = await use_tool(request, case, deps, scope="intake")
+        except (ToolRefusedError, ToolBrokenError) as error:
+            stops.append(f"{name} could not be checked: {error.got}")
+            continue
+        assert isinstance(quality, Quality)
+        words = "; ".join(quality.observations) or "no fault found"
+        seen.append(
+            Evidence(
+                id=f"intake.q{number}", kind="observation", name="image quality", span_id=span,
+                content=f"{name} ({quality.verdict.replace('_', ' ')}): {words}",
+                source=Source(kind="tool", name=GATE.card.name, version=GATE.card.version),
+            )
+        )  # fmt: skip
+        if quality.verdict == "stop":
+            stops.append(f"{name}: {words}")
+        elif quality.verdict == "go_with_limitation":
+            limitations.append(f"{name}: {words}")
+        limitations += _unstated(name, image)
+    return seen, limitations, "; ".join(stops)
+
+
+def _unstated(name: str, image: Image) -> list[str]:
+    if image.modality is not None:
+        return []
+    return [f"{name}: its modality is not stated, so no expert tool could be chosen for it"]
+
+
+def _given_text(case: Case) -> list[Evidence]:
+    return [
+        Evidence(
+            id=f"intake.p{number}", kind="passage", name=f"given text {number}", content=text,
+            source=Source(kind="case", name="given with the case", span=(0, len(text))),
+        )
+        for number, text in enumerate(case.context, start=1)
+    ]  # fmt: skip
+
+
+def _earlier_turns(case: Case) -> list[Evidence]:
+    """Evidence of earlier turns of the consultation, under ids that say which turn."""
+    found: dict[str, Evidence] = {}
+    for number, exchange in enumerate(case.dialogue, start=1):
+        for item in exchange.evidence:
+            if not item.id.startswith(("turn", "intake.", "history.")):
+                found[f"turn{number}.{item.id}"] = item.model_copy(update={"id": f"turn{number}.{item.id}"})
+    return list(found.values())
+
+
+def _flag_evidence(flags: tuple[RedFlag, ...]) -> list[Evidence]:
+    return [
+        Evidence(
+            id=f"intake.f{number}", kind="observation", name="red flag",
+            content=f"Red flag: {flag.pattern}. {flag.why}",
+            source=Source(kind="criterion", name=flag.id, citation=flag.source),
+        )
+        for number, flag in enumerate(flags, start=1)
+    ]  # fmt: skip
+
+
+def _free_text(case: Case) -> str:
+    """What is known of the patient now; earlier reports and options are not the present complaint."""
+    return "\n".join((case.question, *case.context))
+
+
+def _most_urgent(flags: tuple[RedFlag, ...]) -> Urgency:
+    if any(flag.urgency == "emergency" for flag in flags):
+        return "emergency"
+    return "urgent" if flags else "routine"

@@ -1,0 +1,156 @@
+"""A specialist: the same bounded loop for every role: think, run tools and look up at once, then give an opinion."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ..core.case import Case
+from ..core.errors import DecisionError, ModelError, ToolBrokenError, ToolRefusedError
+from ..core.evidence import Claim, Evidence
+from ..core.report import Opinion
+from ..knowledge.store import Hit, Query
+from ..tools.card import ToolCard, ToolOutput
+from .budget import Allotment, allot
+from .evidence import criteria_evidence, found, measured
+from .prompts import image_names
+from .requests import Deps, ask, look_up, use_tool
+from .roles import Role
+from .state import State
+from .tasks import OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
+
+PASSAGES_PER_SEARCH = 4
+
+
+@dataclass(kw_only=True)
+class Gathered:
+    """What one specialist has in hand: evidence, what was refused, and how many of each kind are numbered."""
+
+    evidence: list[Evidence] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    limitations: list[str] = field(default_factory=list)
+    measurements: int = 0
+    passages: int = 0
+
+
+async def specialist(state: State, deps: Deps) -> State:
+    """The opinion of `state["specialty"]` with the evidence it gathered, or the reason there is none."""
+    name, case = state["specialty"], state["case"]
+    role = next(role for role in deps.roles if role.name == name)
+    share = allot(deps.budget, len(state["plan"].specialists))
+    gathered = Gathered()
+    try:
+        draft = await _converse(role, state, gathered, share, deps)
+    except DecisionError as error:
+        return State(absent={name: str(error)}, own={name: tuple(gathered.evidence)}, limitations=_notes(name, gathered))
+    return State(
+        opinions={name: _opinion(name, draft, case)},
+        own={name: tuple(gathered.evidence)},
+        limitations=_notes(name, gathered),
+    )
+
+
+async def _converse(role: Role, state: State, gathered: Gathered, share: Allotment, deps: Deps) -> OpinionDraft:
+    """Turns until the opinion comes, at most `share.turns` of them."""
+    case, tools = state["case"], _tools_for(role, state["case"], deps)
+    for step in range(share.turns):
+        task = Task(
+            kind="specialist", agent=role.name, schema=SpecialistTurn, case=case, step=step,
+            last=step == share.turns - 1, role=role, tools=tools, shared=state["shared"],
+            own=tuple(gathered.evidence), problems=tuple(gathered.problems),
+        )  # fmt: skip
+        turn = await ask(task, deps, tokens=share.tokens)
+        if turn.opinion is not None:
+            return turn.opinion
+        if not (turn.tools or turn.searches):
+            break
+        await _gather(turn, role, case, gathered, deps)
+    raise ModelError(
+        expected=f"an opinion from {role.name} within {share.turns} turns", got="none", fix="raise budget.calls"
+    )
+
+
+def _tools_for(role: Role, case: Case, deps: Deps) -> tuple[ToolCard, ...]:
+    """The tools recommended for the images this role reads, by name."""
+    images = [image for image in case.all_images() if image.modality in role.modalities]
+    cards = {card.name: card for image in images for card in deps.toolbox.recommended(image)}
+    return tuple(card for _, card in sorted(cards.items()))
+
+
+async def _gather(turn: SpecialistTurn, role: Role, case: Case, gathered: Gathered, deps: Deps) -> None:
+    """Everything a turn asked for, at the same time; numbered in the order it was asked."""
+    tools, searches = await asyncio.gather(
+        asyncio.gather(*(_attempt(request, role, case, deps) for request in turn.tools)),
+        asyncio.gather(*(_search(request, role, case, deps) for request in turn.searches)),
+    )
+    gathered.problems.clear()
+    for request, answer in zip(turn.tools, tools, strict=True):
+        _take_measurements(request, answer, role, case, gathered, deps)
+    for hits, span in searches:
+        known = {item.source.name for item in gathered.evidence}
+        new = found(role.name, gathered.passages + 1, (hit for hit in hits if hit.passage.id not in known), span)
+        gathered.passages += len(new)
+        gathered.evidence += new
+    measurements = [item for item in gathered.evidence if item.value is not None]
+    gathered.evidence[:] = [item for item in gathered.evidence if item.kind != "criterion"]
+    gathered.evidence += criteria_evidence(role.name, measurements, case)
+
+
+async def _attempt(
+    request: ToolRequest, role: Role, case: Case, deps: Deps
+) -> tuple[ToolOutput, str] | ToolRefusedError | ToolBrokenError:
+    """The tool's output, or its error as a value: one tool's failure must not cost the others."""
+    try:
+        return await use_tool(request, case, deps, scope=role.name)
+    except (ToolRefusedError, ToolBrokenError) as error:
+        return error
+
+
+async def _search(request: SearchRequest, role: Role, case: Case, deps: Deps) -> tuple[tuple[Hit, ...], str]:
+    query = Query(
+        text=request.query, domains=role.domains, patient_id=case.patient_id, limit=PASSAGES_PER_SEARCH
+    )
+    return await look_up(query, deps, scope=role.name)
+
+
+def _take_measurements(
+    request: ToolRequest,
+    answer: tuple[ToolOutput, str] | ToolRefusedError | ToolBrokenError,
+    role: Role,
+    case: Case,
+    gathered: Gathered,
+    deps: Deps,
+) -> None:
+    """A tool's result as evidence; a refusal as a problem the role sees; a broken tool as a limitation as well."""
+    if isinstance(answer, ToolRefusedError):
+        gathered.problems.append(f"{request.tool} on {request.image} refused: {answer}")
+        return
+    if isinstance(answer, ToolBrokenError):
+        gathered.problems.append(f"{request.tool} is broken; go on without it")
+        gathered.limitations.append(f"{request.tool} on {request.image} broke: {answer}")
+        return
+    output, span = answer
+    card, image = deps.toolbox.get(request.tool).card, image_names(case)[request.image]
+    new = measured(role.name, gathered.measurements + 1, card, output, image, request.image, span)
+    gathered.measurements += len(new)
+    gathered.evidence += new
+    gathered.limitations += [f"{card.name} on {request.image}: {note}" for note in output.limitations]
+
+
+def _opinion(name: str, draft: OpinionDraft, case: Case) -> Opinion:
+    """The draft under its specialty's name. An option the case does not offer is an abstention, said so."""
+    stray = draft.option is not None and draft.option not in case.options
+    return Opinion(
+        specialty=name,
+        answer=f"named option {draft.option!r}, which the case does not offer" if stray else draft.answer,
+        option=None if stray else draft.option,
+        confidence=None if stray else draft.confidence,
+        abstains=draft.abstains or stray,
+        claims=tuple(Claim(text=claim.text, evidence=claim.evidence) for claim in draft.claims),
+        differential=draft.differential,
+        would_change_my_mind=draft.would_change_my_mind,
+    )
+
+
+def _notes(name: str, gathered: Gathered) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(dict.fromkeys(gathered.limitations))}

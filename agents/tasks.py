@@ -1,0 +1,121 @@
+"""What an agent asks of an engine, and the shape each answer must have. It does not know who answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, Field
+
+from ..core.case import Case, Modality
+from ..core.evidence import Evidence
+from ..core.frozen import Frozen
+from ..core.report import Dissent, Opinion, Urgency
+from ..tools.card import ToolCard
+from .roles import Role
+
+TaskKind: TypeAlias = Literal["triage", "specialist", "attending"]
+T = TypeVar("T", bound=BaseModel)
+
+
+class ClaimDraft(Frozen):
+    """A statement with the evidence ids it rests on; whether they support it is judged later, by code."""
+
+    text: str = Field(min_length=1)
+    evidence: tuple[str, ...] = ()
+
+
+class Pick(Frozen):
+    """A specialty that should see the case, and why."""
+
+    reason: str
+    specialty: str
+
+
+class TriagePlan(Frozen):
+    """Triage's answer: what the case is about, how pressing and hard it is, and who should see it."""
+
+    reasoning: str
+    modality: Modality | None = None
+    urgency: Urgency
+    difficulty: Literal["easy", "hard"]
+    specialists: tuple[Pick, ...] = Field(min_length=1, max_length=4)
+
+
+class ToolRequest(Frozen):
+    """A tool to run on an image of the case, named by the id it has in the prompt (`image-1`)."""
+
+    tool: str
+    image: str
+    arguments: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class SearchRequest(Frozen):
+    """Something to look up in the store, in the domains of the asking role."""
+
+    query: str = Field(min_length=1)
+
+
+class OpinionDraft(Frozen):
+    """A specialist's opinion as the engine words it; reasoning first, then the answer."""
+
+    reasoning: str
+    abstains: bool = False
+    answer: str
+    option: str | None = None
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    claims: tuple[ClaimDraft, ...] = ()
+    differential: tuple[str, ...] = ()
+    would_change_my_mind: str = ""
+
+
+class SpecialistTurn(Frozen):
+    """One turn of a specialist: either requests (several at once), or the opinion."""
+
+    reasoning: str
+    tools: tuple[ToolRequest, ...] = Field(default=(), max_length=12)
+    searches: tuple[SearchRequest, ...] = Field(default=(), max_length=6)
+    opinion: OpinionDraft | None = None
+
+
+class Verdict(Frozen):
+    """The attending's answer over all opinions, with the dissent that was overruled."""
+
+    reasoning: str
+    abstains: bool = False
+    answer: str
+    option: str | None = None
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    claims: tuple[ClaimDraft, ...] = ()
+    differential: tuple[str, ...] = ()
+    dissent: tuple[Dissent, ...] = ()
+    limitations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Generic[T]):
+    """One question to an engine.
+
+    `shared` is the evidence every agent of the case sees; `own` is what this agent gathered. `problems` are what
+    went wrong with an earlier answer: refused tool calls for a specialist, failed checks for the attending. On the
+    `last` step a specialist must give its opinion. `step` counts this agent's turns from 0.
+    """
+
+    kind: TaskKind
+    agent: str
+    schema: type[T]
+    case: Case
+    step: int = 0
+    last: bool = True
+    roles: tuple[Role, ...] = ()
+    role: Role | None = None
+    tools: tuple[ToolCard, ...] = ()
+    shared: tuple[Evidence, ...] = ()
+    own: tuple[Evidence, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
+    absent: dict[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        return (*self.shared, *self.own)

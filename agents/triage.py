@@ -1,0 +1,46 @@
+"""The second node: who should see the case, how pressing it is, how hard. It opens no image."""
+
+from __future__ import annotations
+
+from ..core.errors import DecisionError
+from ..core.report import Urgency
+from .budget import allot
+from .requests import Deps, ask
+from .state import State
+from .tasks import Task, TriagePlan
+
+_ORDER: tuple[Urgency, ...] = ("routine", "urgent", "emergency")
+
+
+async def triage(state: State, deps: Deps) -> State:
+    """The plan; or, when no usable one came, the failure: nobody is called on a guess."""
+    task = Task(
+        kind="triage", agent="triage", schema=TriagePlan, case=state["case"], roles=deps.roles, shared=state["shared"]
+    )
+    try:
+        plan = await ask(task, deps, tokens=allot(deps.budget, 1).tokens)
+    except DecisionError as error:
+        return State(failure=f"triage failed: {error}")
+    known = {role.name for role in deps.roles}
+    strangers = sorted({pick.specialty for pick in plan.specialists} - known)
+    plan = plan.model_copy(update={"specialists": _distinct(plan, known)})
+    if not plan.specialists:
+        return State(failure=f"triage failed: expected specialties of the table; got {', '.join(strangers)}")
+    allowed = allot(deps.budget, len(plan.specialists)).specialists
+    notes = [f"triage named {name}, which is not a specialty here" for name in strangers]
+    notes += [f"{pick.specialty} was not asked: the budget of calls is too small" for pick in plan.specialists[allowed:]]
+    plan = plan.model_copy(update={"specialists": plan.specialists[:allowed]})
+    urgency = max(state["urgency"], plan.urgency, key=_ORDER.index)
+    return State(plan=plan, urgency=urgency, limitations={"triage": tuple(notes)})
+
+
+def team(state: State) -> list[str]:
+    """The specialties of the plan, in alphabetical order."""
+    return sorted(pick.specialty for pick in state["plan"].specialists)
+
+
+def _distinct(plan: TriagePlan, known: set[str]) -> tuple[object, ...]:
+    """The plan's picks that are in the table, each specialty once, and one only for an easy case."""
+    picks = {pick.specialty: pick for pick in reversed(plan.specialists) if pick.specialty in known}
+    ordered = sorted(picks.values(), key=plan.specialists.index)
+    return tuple(ordered[:1] if plan.difficulty == "easy" else ordered)

@@ -1,0 +1,107 @@
+"""The command line: what a person types and what comes back. Exit codes: 0 done, 1 failed, 2 bad input or set-up."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    name="polyclinic",
+    help="Multi-agent clinical reasoning with evidence for every statement and a trace that replays.\n\n"
+    "Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Engine = Annotated[Optional[str], typer.Option(help="embedded (the default).")]  # noqa: UP045 - typer reads it
+Model = Annotated[Optional[str], typer.Option(help="The model's name, for engines that serve several.")]  # noqa: UP045
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+Run = Annotated[Path, typer.Argument(help="A trace file, a run folder or a transcript.")]
+
+
+@app.command()
+def ask(
+    case: Annotated[Optional[Path], typer.Argument(help="A case file, JSON or YAML.")] = None,  # noqa: UP045
+    question: Annotated[Optional[str], typer.Option(help="The question (wins over the case file's).")] = None,  # noqa: UP045
+    image: Annotated[Optional[list[str]], typer.Option(help="PNG, JPEG or DICOM file; may be repeated.")] = None,  # noqa: UP045
+    modality: Annotated[
+        Optional[str], typer.Option(help="What the images are, such as fundus, ct or histology.")  # noqa: UP045
+    ] = None,
+    options: Annotated[Optional[str], typer.Option(help='Answer options: "A=first;B=second".')] = None,  # noqa: UP045
+    visits: Annotated[Optional[Path], typer.Option(help="A file with earlier visits.")] = None,  # noqa: UP045
+    engine: Engine = None,
+    model: Model = None,
+    runs: Annotated[Optional[Path], typer.Option(help="Folder for traces (default: runs).")] = None,  # noqa: UP045
+    root: Annotated[Optional[Path], typer.Option(help="The only folder images may be read from.")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """Ask the clinic about a case; the same command resumes a run that was interrupted."""
+    from . import run
+
+    run.ask(
+        case, question=question, images=image or [], modality=modality, options=options, visits=visits,
+        settings={"engine": engine, "model": model, "runs": runs, "root": root}, as_json=as_json,
+    )  # fmt: skip
+
+
+@app.command()
+def replay(
+    path: Run,
+    fork_at: Annotated[Optional[int], typer.Option(help="Replay up to this step, then go live.")] = None,  # noqa: UP045
+    engine: Engine = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a recorded run or conversation back exactly, without any model; or ask it again with --engine."""
+    from . import run
+
+    run.replay(path, fork_at=fork_at, settings={"engine": engine, "model": model}, as_json=as_json)
+
+
+@app.command()
+def trace(path: Run) -> None:
+    """Show who did what, in which step, and how long it took."""
+    from . import run
+
+    run.trace(path)
+
+
+@app.command()
+def verify(path: Run) -> None:
+    """Check that no line of a finished run was edited, removed or moved."""
+    from . import run
+
+    run.verify(path)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing and what to type."""
+    from .doctor import examine
+
+    raise typer.Exit(examine())
+
+
+def main() -> None:
+    """The `polyclinic` command: one plain line on stderr for every error that is not a bug."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _say("interrupted; the same command resumes the run")
+        sys.exit(1)
+    except Exception as error:
+        from ..core.errors import InputError, PolyclinicError, SetupError
+
+        if not isinstance(error, PolyclinicError):
+            raise
+        _say(str(error))
+        sys.exit(2 if isinstance(error, InputError | SetupError) else 1)
+
+
+def _say(message: str) -> None:
+    print(f"polyclinic: {message}", file=sys.stderr)

@@ -1,0 +1,139 @@
+"""What each command does: sets the clinic up, runs it, and hands the result to `show`. It words nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..agents.clinic import Clinic
+from ..agents.transcripts import Rerun, ask_again, replay_turns
+from ..core.canonical import canonical_json
+from ..core.errors import InputError
+from ..core.events import Event
+from ..core.report import Report
+from ..core.runs import read_run, report_text, verify_run
+from ..core.settings import load_settings
+from ..core.transcript import Conversation, answer_line, is_transcript, question_line, read_transcript
+from . import show
+from .casefile import make_case, parse_options, read_case, read_visits
+from .progress import Progress
+
+
+def ask(
+    case_file: Path | None,
+    *,
+    question: str | None,
+    images: list[str],
+    modality: str | None,
+    options: str | None,
+    visits: Path | None,
+    settings: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Make the case, consult, print the report; exit 1 when it failed."""
+    fields = read_case(case_file) if case_file else {}
+    if question is not None:
+        fields["question"] = question
+    if images:
+        stated = {"modality": modality} if modality else {}
+        fields["images"] = [*fields.get("images", []), *({"path": path, **stated} for path in images)]
+    if options is not None:
+        fields["options"] = parse_options(options)
+    if visits is not None:
+        fields["visits"] = read_visits(visits)
+    if "question" not in fields:
+        raise InputError(
+            expected="a question", got="none", fix="type polyclinic ask CASE.yaml, or polyclinic ask --question …"
+        )
+    case = make_case(fields)
+    chosen = load_settings(settings)
+    if case_file is not None and chosen.root is None and not images:
+        chosen = chosen.model_copy(update={"root": case_file.resolve().parent})
+    clinic = Clinic(settings=chosen)
+    _finish(_watched(lambda listener: clinic.consult(case, listener=listener), as_json), as_json)
+
+
+def replay(path: Path, *, fork_at: int | None, settings: dict[str, Any], as_json: bool) -> None:
+    """Give back a run or a conversation; fork a run; ask a conversation again when an engine is named."""
+    if is_transcript(path):
+        if fork_at is not None:
+            raise InputError(
+                expected="a run for --fork-at", got=f"the transcript {path}", fix="name one of the runs beside it"
+            )
+        _replay_conversation(path, settings, as_json)
+        return
+    clinic = Clinic(settings=load_settings(settings))
+    if fork_at is not None:
+        runs = read_run(path)[0]
+        report = _watched(lambda listener: clinic.fork(runs, fork_at, listener=listener), as_json)
+    elif settings["engine"] is not None:
+        raise InputError(
+            expected="--fork-at STEP beside --engine",
+            got="--engine alone",
+            fix="type polyclinic trace RUN to choose the step; --fork-at 1 asks nearly everything anew",
+        )
+    else:
+        report = asyncio.run(clinic.replay(path))
+    _finish(report, as_json)
+
+
+def trace(path: Path) -> None:
+    """Print the tree of a run."""
+    file, records = read_run(path)
+    show.trace(file, records)
+
+
+def verify(path: Path) -> None:
+    """Check a run, or every run of a conversation."""
+    if is_transcript(path):
+        conversation = read_transcript(path / "transcript.jsonl" if path.is_dir() else path)
+        for turn in conversation.turns:
+            if turn.run is not None:
+                show.verified(turn.run, verify_run(turn.run))
+        return
+    show.verified(path, verify_run(path))
+
+
+def _watched(work: Callable[[Callable[[Event], None]], Coroutine[Any, Any, Report]], quiet: bool) -> Report:
+    """The report of `work`, its progress shown on stderr while a person may be watching."""
+    with Progress(enabled=not quiet or sys.stderr.isatty()) as progress:
+        return asyncio.run(work(progress.see))
+
+
+def _finish(report: Report, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(report_text(report))
+    else:
+        show.report(report)
+    if report.status == "failed":
+        raise typer.Exit(1)
+
+
+def _replay_conversation(path: Path, settings: dict[str, Any], as_json: bool) -> None:
+    conversation = read_transcript(path / "transcript.jsonl" if path.is_dir() else path)
+    anew = settings["engine"] is not None
+    clinic = Clinic(settings=load_settings(settings))
+    turns = ask_again(clinic, conversation) if anew else replay_turns(clinic, conversation)
+    asyncio.run(_print_turns(turns, conversation, anew=anew, as_json=as_json))
+
+
+async def _print_turns(turns: AsyncIterator[Rerun], conversation: Conversation, *, anew: bool, as_json: bool) -> None:
+    if as_json and conversation.opening is not None:
+        print(canonical_json(conversation.opening))
+    differing = count = 0
+    async for rerun in turns:
+        count += 1
+        differing += not rerun.same
+        if as_json:
+            folder = Path(rerun.report.trace.path).parent.parent if anew else conversation.path.parent
+            print(canonical_json(question_line(rerun.turn.question)))
+            print(canonical_json(answer_line(rerun.report, folder)))
+        else:
+            show.turn(count, rerun.turn, rerun.report, same=rerun.same, compare=anew)
+    if anew and not as_json:
+        show.summary(count, differing)

@@ -1,0 +1,131 @@
+"""How a report, a trace and a conversation look in a terminal. It computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+from rich.tree import Tree
+
+from ..core.evidence import Claim, Evidence
+from ..core.report import Report
+from ..core.trace import Record
+from ..core.transcript import Turn
+
+_STATUS_STYLE = {"answered": "bold green", "abstained": "bold yellow", "needs_human": "bold yellow", "failed": "bold red"}
+_SUPPORT_MARK = {"supported": "✓", "unsupported": "?", "contradicted": "✗"}
+
+
+def report(report: Report) -> None:
+    """The whole report, its evidence with values and units, and where its trace is."""
+    out = _console()
+    out.print(Text(report.question, style="bold"))
+    head = Text("status: ") + Text(report.status.replace("_", " "), style=_STATUS_STYLE[report.status])
+    if report.option:
+        head += Text(f"   option: {report.option}")
+    if report.confidence is not None:
+        head += Text(f"   confidence: {report.confidence:.2f}")
+    out.print(head + Text(f"   urgency: {report.urgency}"))
+    if report.answer:
+        _section(out, "Answer", [report.answer])
+    _section(out, "Red flags", report.red_flags, style="bold red")
+    _section(out, "Team", [f"{member.specialty}: {member.reason}" for member in report.team])
+    _section(out, "Claims", [_claim(claim) for claim in report.claims])
+    _section(out, "Dissent", [f"{d.specialty}: {d.answer} (overruled: {d.why_overruled})" for d in report.dissent])
+    changes = [f"{c.finding}: {c.course}. {c.detail} [{', '.join(c.evidence)}]" for c in report.changes]
+    _section(out, "Changes since earlier visits", changes)
+    _section(out, "Differential", report.differential)
+    _section(out, "Evidence", [_evidence(item) for item in report.evidence])
+    _section(out, "Limitations", report.limitations)
+    total = report.usage.total
+    _section(
+        out, "Usage",
+        [f"{total.chat_calls} engine calls, {total.tool_calls} tool and retrieval calls, {total.seconds:.2f} s in them"],
+    )  # fmt: skip
+    _section(out, "Trace", [report.trace.path, f"sha256 {report.trace.hash}"])
+    out.print(Text(report.notice, style="italic"))
+
+
+def trace(file: Path, records: Sequence[Record]) -> None:
+    """The tree of a run: each node with the decisions made in it, their step numbers and seconds."""
+    out = _console()
+    header = records[0]
+    root = Tree(Text(f"{header.name}  {header.request['config']['engine']}  trace {header.trace_id}", style="bold"))
+    branches = {header.span_id: root}
+    for record in sorted((r for r in records if r.kind == "node"), key=lambda r: (r.start_ns, r.seq)):
+        who = f"{record.name} {record.scope}".strip()
+        branches[record.span_id] = root.add(Text(f"{who}  {record.seconds:.3f} s", style="cyan"))
+    for record in records[1:]:
+        if record.kind in ("node", "report"):
+            continue
+        branches.get(record.parent_id, root).add(Text(_step(record)))
+    closing = records[-1]
+    if closing.kind == "report":
+        root.add(Text(f"{closing.seq:>4}  report: {closing.name}", style=_STATUS_STYLE.get(closing.name, "")))
+    else:
+        root.add(Text("unfinished: ask the case again to resume it", style="bold yellow"))
+    out.print(root)
+    out.print(Text(f"{len(records)} records in {file}"))
+
+
+def verified(path: Path, records: int) -> None:
+    _console().print(f"{path}: {records} records, the chain holds and the report is sealed with it", highlight=False)
+
+
+def turn(number: int, turn: Turn, report: Report, *, same: bool, compare: bool) -> None:
+    """One turn of a conversation; with `compare`, the recorded answer beside the new one where they differ."""
+    out = _console()
+    out.print(Text(f"{number}. {turn.question}", style="bold"))
+    answer = report.answer or "; ".join(report.limitations)
+    if not compare:
+        _section(out, report.status, [answer])
+        return
+    if same:
+        _section(out, f"same: {report.status}", [answer])
+        return
+    recorded = turn.answer or {}
+    was = (recorded.get("polyclinic") or {}).get("status", "recorded")
+    _section(out, f"recorded: {was}", [recorded.get("content", "no answer")])
+    _section(out, f"now: {report.status}", [answer])
+
+
+def summary(turns: int, differing: int) -> None:
+    _console().print(f"{differing} of {turns} turns differ", highlight=False)
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not Console().is_terminal)
+
+
+def _section(out: Console, title: str, lines: Sequence[str], style: str = "") -> None:
+    if not lines:
+        return
+    out.print(Text(f"\n{title}", style="bold cyan"))
+    for line in lines:
+        out.print(Padding(Text(line, style=style), (0, 0, 0, 2), expand=False))
+
+
+def _claim(claim: Claim) -> str:
+    why = f": {claim.why}" if claim.why else ""
+    return f"{_SUPPORT_MARK[claim.support]} {claim.text} [{', '.join(claim.evidence)}] ({claim.support}{why})"
+
+
+def _evidence(item: Evidence) -> str:
+    value = ""
+    if item.value is not None:
+        spread = f" ± {item.uncertainty:g}" if item.uncertainty is not None else ""
+        value = f" = {item.value:g}{spread} {'' if item.unit == '1' else item.unit}".rstrip()
+    source = f"{item.source.name} {item.source.version}".strip()
+    cited = f"; {item.source.citation}" if item.source.citation else ""
+    name = f"{item.name}{value}: " if item.name else ""
+    return f"[{item.id}] {item.kind.replace('_', ' ')} · {name}{item.content} ({source}{cited})"
+
+
+def _step(record: Record) -> str:
+    what = f"{record.seq:>4}  {record.kind} {record.name}"
+    if record.error is not None:
+        return f"{what}  {record.seconds:.3f} s  {record.error['type']}: {record.error['got']}"
+    return f"{what}  {record.seconds:.3f} s" if record.kind != "resume" else f"{what}: the run was taken up again"

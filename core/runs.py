@@ -1,0 +1,232 @@
+"""Where runs live: one folder per run, found again by the identity of its case and configuration.
+
+    runs/blobs/…                          pixels and masks, by sha256
+    runs/<case id>-<identity>-<n>/        one run: trace.jsonl, and report.json once it is finished
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from .blobs import Blobs
+from .canonical import Json, digest
+from .errors import InputError, StorageError, TraceError
+from .events import Event
+from .journal import ROOT_SPAN, Journal
+from .report import Report
+from .trace import Record, TraceFile, read_trace
+
+FORMAT = 1
+TRACE = "trace.jsonl"
+REPORT = "report.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run being written: its folder, its journal and the lock on both. Close it."""
+
+    folder: Path
+    journal: Journal
+    file: TraceFile
+
+    def finish(self, report: Report) -> None:
+        """Seal the trace with the report, then write report.json beside it."""
+        self.journal.close_with(report)
+        write_report(self.folder, report)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def identity(case: Json, config: Json) -> str:
+    """What makes two runs the same: the case, as recorded, and the configuration that answers it."""
+    return digest({"case": case, "config": config})
+
+
+def open_run(
+    runs: Path,
+    case: Json,
+    config: Json,
+    *,
+    listener: Callable[[Event], None] | None = None,
+    clock: Callable[[], int] = time.time_ns,
+) -> Run:
+    """Resume the newest run of this case and configuration if it is unfinished, else start the next one.
+
+    Raises RunLockedError when that run is being written, StorageError when the disk refuses.
+    """
+    stem = f"{case['id']}-{identity(case, config)[:10]}"
+    number = max(_numbers(runs, stem), default=1)
+    while _finished(runs / f"{stem}-{number}"):
+        number += 1
+    folder = runs / f"{stem}-{number}"
+    file = TraceFile(folder / TRACE)
+    if file.records and file.records[-1].kind == "report":  # another process finished it before we had the lock
+        file.close()
+        return open_run(runs, case, config, listener=listener, clock=clock)
+    return _start(folder, file, case, config, None, (), listener, clock)
+
+
+def fork_run(
+    runs: Path,
+    origin: tuple[Record, ...],
+    at_step: int,
+    config: Json,
+    *,
+    listener: Callable[[Event], None] | None = None,
+    clock: Callable[[], int] = time.time_ns,
+) -> Run:
+    """A new run that takes over every decision of `origin` up to record `at_step` and goes live from there."""
+    if not 1 <= at_step <= origin[-1].seq:
+        raise InputError(
+            expected=f"a step between 1 and {origin[-1].seq}",
+            got=str(at_step),
+            fix="type polyclinic trace RUN to see the steps",
+        )
+    taken = tuple(record for record in origin[: at_step + 1] if record.key and record.kind != "node")
+    forked_from = {"trace": origin[-1].hash, "step": at_step, "steps": len(taken)}
+    case = origin[0].request["case"]
+    stem = f"{case['id']}-{digest([case, config, forked_from])[:10]}"
+    folder = runs / f"{stem}-{max(_numbers(runs, stem), default=0) + 1}"
+    file = TraceFile(folder / TRACE)
+    return _start(folder, file, case, config, forked_from, taken, listener, clock)
+
+
+def read_run(path: Path) -> tuple[Path, tuple[Record, ...]]:
+    """The trace file and the records of a run given as folder or file. Raises TraceError when damaged or empty."""
+    trace = path / TRACE if path.is_dir() else path
+    records, _ = read_trace(trace)
+    if not records:
+        raise TraceError(
+            expected=f"a trace in {trace}", got="no whole record", fix="ask the case again to start the run over"
+        )
+    return trace, records
+
+
+def verify_run(path: Path) -> int:
+    """Check a finished run's chain, its closing report and report.json; the number of records.
+
+    Raises TraceError naming the first line that does not hold.
+    """
+    trace, records = read_run(path)
+    torn = read_trace(trace)[1]
+    last = len(records)
+    beside = trace.with_name(REPORT)
+    if torn:
+        raise _bad_line(last + 1, "a whole line", f"{torn} bytes without an end", "ask the case again to resume the run")
+    if records[-1].kind != "report":
+        cut = beside.exists()
+        raise _bad_line(
+            last + 1,
+            "the closing report",
+            "the end of the file, although report.json was written: lines were deleted" if cut else "an unfinished run",
+            "restore the trace from a copy" if cut else "ask the case again to finish the run",
+        )
+    report = report_of(records)
+    if report.trace.hash != records[-1].prev:
+        raise _bad_line(last, "a report sealed with this trace's hash", "another hash", "restore the trace from a copy")
+    if beside.exists() and beside.read_text() != report_text(report):
+        raise TraceError(
+            expected=f"{beside} to be the report of line {last}",
+            got="another text",
+            fix="delete it and write it again with polyclinic replay --json",
+        )
+    return last
+
+
+def report_of(records: tuple[Record, ...]) -> Report:
+    """The report a finished trace was closed with. Raises TraceError when there is none."""
+    if records[-1].kind != "report":
+        raise TraceError(
+            expected="a finished trace",
+            got="one without a report",
+            fix="ask the same case again to finish the run",
+        )
+    try:
+        return Report.model_validate(records[-1].result)
+    except ValidationError as error:
+        raise TraceError(
+            expected="a report of this version in the last line",
+            got=str(error).splitlines()[0],
+            fix="read it with the version that recorded it",
+        ) from error
+
+
+def report_text(report: Report) -> str:
+    """The report as it is printed and stored: indented JSON with sorted keys."""
+    return json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write report.json in one step. Raises StorageError when the disk refuses."""
+    part = folder / f"{REPORT}.part"
+    try:
+        part.write_text(report_text(report))
+        part.replace(folder / REPORT)
+    except OSError as error:
+        raise StorageError(
+            expected=f"room and permission to write in {folder}",
+            got=error.strerror or type(error).__name__,
+            fix="free some space, then replay the run: its trace is complete",
+        ) from error
+
+
+def blobs_of(runs: Path) -> Blobs:
+    return Blobs(runs / "blobs")
+
+
+def _numbers(runs: Path, stem: str) -> list[int]:
+    tails = (folder.name[len(stem) + 1 :] for folder in runs.glob(f"{stem}-*"))
+    return [int(tail) for tail in tails if tail.isdigit()]
+
+
+def _finished(folder: Path) -> bool:
+    """Whether the run in `folder` has its report; a report.json that a kill prevented is written now."""
+    if not (folder / TRACE).exists():
+        return False
+    records, _ = read_trace(folder / TRACE)
+    finished = bool(records) and records[-1].kind == "report"
+    if finished and not (folder / REPORT).exists():
+        write_report(folder, report_of(records))
+    return finished
+
+
+def _start(
+    folder: Path,
+    file: TraceFile,
+    case: Json,
+    config: Json,
+    forked_from: Json,
+    taken: tuple[Record, ...],
+    listener: Callable[[Event], None] | None,
+    clock: Callable[[], int],
+) -> Run:
+    """Write the opening record unless there is one. The trace's id and the moment it began are decided here."""
+    if not file.records:
+        now = clock()
+        request = {"format": FORMAT, "case": case, "config": config, "path": str(folder / TRACE)}
+        if forked_from is not None:
+            request["forked_from"] = forked_from
+        header = file.append(
+            kind="run", name=case["id"], trace_id=secrets.token_hex(16), span_id=ROOT_SPAN,
+            start_ns=now, end_ns=now, request=request, durable=not taken,
+        )  # fmt: skip
+        copies = [file.append(**_copied(record, header.trace_id)) for record in taken]
+        file.records = (header, *copies)
+    return Run(folder=folder, journal=Journal(file.records, file=file, listener=listener, clock=clock), file=file)
+
+
+def _copied(record: Record, trace_id: str) -> dict[str, object]:
+    fields = record.model_dump(exclude={"seq", "prev", "hash", "trace_id"})
+    return fields | {"trace_id": trace_id}
+
+
+def _bad_line(line: int, expected: str, got: str, fix: str) -> TraceError:
+    return TraceError(expected=f"line {line} to be {expected}", got=got, fix=fix)

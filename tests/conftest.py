@@ -1,0 +1,65 @@
+"""What every test runs under: no network, a clean environment, repeatable examples, and a tree left as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_socket
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,  # the same examples on every machine; a find belongs into an @example or a test of its own
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # a judgement on the machine, not on the code
+)
+settings.load_profile("repeatable")
+
+# A developer's own settings and keys must not decide whether a test passes.
+for name in [name for name in os.environ if name.startswith(("LANGCHAIN_", "LANGSMITH_", "OPENAI_", "POLYCLINIC_"))]:
+    if name != "POLYCLINIC_TEST_DATA":
+        del os.environ[name]
+os.environ["HF_HUB_OFFLINE"] = "1"  # --disable-socket does not reach subprocesses
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Openly licensed sample data kept beside the repository: `$POLYCLINIC_TEST_DATA`, else `../shared/data`."""
+    folder = Path(os.environ.get("POLYCLINIC_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no sample data: {folder} is not a folder; set POLYCLINIC_TEST_DATA to one that holds it")
+    return folder
+
+
+@pytest.fixture
+def loopback() -> Iterator[None]:
+    """Opens this machine's own addresses, and no others, for tests that talk to a server of their own."""
+    pytest_socket.enable_socket()
+    pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+    yield
+    pytest_socket._remove_restrictions()
+    pytest_socket.disable_socket(allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tree_left_clean() -> Iterator[None]:
+    """Fails in CI when a test leaves a file behind; at a desk others may be editing, so there it only watches."""
+    before = _git_status()
+    yield
+    after = _git_status()
+    if os.environ.get("CI") == "true" and before is not None and after != before:
+        pytest.fail(f"the tests changed the working tree, which held\n{before or '(no change)'}\nand now\n{after}")
+
+
+def _git_status() -> str | None:
+    try:
+        done = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # not a git checkout: nothing to compare
+    return done.stdout

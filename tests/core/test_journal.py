@@ -1,0 +1,232 @@
+"""Decide, write down, use: recorded answers are returned, live ones recorded, replays never go live."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from polyclinic.core.errors import DivergenceError, ModelError, RunLockedError, TraceError
+from polyclinic.core.journal import Journal, Outcome
+from polyclinic.core.report import Report, TraceRef
+from polyclinic.core.runs import fork_run, open_run, read_run, report_of, verify_run
+from polyclinic.core.trace import read_trace
+
+CASE = {"id": "case-1", "question": "Why?"}
+CONFIG = {"engine": "test/1"}
+
+
+class Source:
+    """A live source that counts how often it is really asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def ask(self, name: str):
+        async def do() -> Outcome:
+            await asyncio.sleep(0)
+            self.calls.append(name)
+            if name == "broken":
+                raise ModelError(expected="an answer", got="none", fix="ask again")
+            return Outcome(result=f"{name} answered", usage={"prompt_tokens": 7, "completion_tokens": 2})
+
+        return do
+
+
+def report(journal: Journal) -> Report:
+    return Report(
+        case_id="case-1", status="answered", question="Why?", answer="Because.", engine="test/1",
+        usage=journal.usage(), trace=TraceRef(path="x", hash=journal.head),
+    )  # fmt: skip
+
+
+async def work(journal: Journal, source: Source, *names: str) -> list[str]:
+    async def one(name: str) -> str:
+        try:
+            outcome = await journal.decide("chat", "say", {"to": name}, source.ask(name), scope=name)
+        except ModelError as error:
+            return f"error: {error.got}"
+        return str(outcome.result)
+
+    async with journal.node("all"):
+        return list(await asyncio.gather(*map(one, names)))
+
+
+async def test_a_finished_run_replays_without_a_call_and_byte_for_byte(tmp_path: Path) -> None:
+    source, names = Source(), ("a", "broken", "c")
+    run = open_run(tmp_path, CASE, CONFIG)
+    live = await work(run.journal, source, *names)
+    run.finish(report(run.journal))
+    run.close()
+    assert live == ["a answered", "error: none", "c answered"]
+
+    records = read_run(run.folder)[1]
+    replay, unused = Journal(records), Source()
+    assert await work(replay, unused, *reversed(names)) == list(reversed(live))
+    again = report(replay)
+    replay.close_with(again)
+    assert again == report_of(records)
+    assert not unused.calls
+    assert verify_run(run.folder) == len(records)
+
+
+async def test_equal_requests_are_told_apart_by_how_often_they_came(tmp_path: Path) -> None:
+    source = Source()
+    run = open_run(tmp_path, CASE, CONFIG)
+    for _ in range(3):
+        await run.journal.decide("chat", "say", {}, source.ask("x"), scope="one")
+    await run.journal.decide("chat", "say", {}, source.ask("x"), scope="other")
+    run.close()
+    assert len(source.calls) == 4
+    assert len({record.key for record in read_run(run.folder)[1][1:]}) == 4
+
+
+async def test_an_unfinished_run_resumes_and_a_finished_one_starts_the_next(tmp_path: Path) -> None:
+    first = open_run(tmp_path, CASE, CONFIG)
+    await work(first.journal, Source(), "a")
+    first.close()
+    source = Source()
+    second = open_run(tmp_path, CASE, CONFIG)
+    assert second.folder == first.folder
+    assert await work(second.journal, source, "a", "b") == ["a answered", "b answered"]
+    assert source.calls == ["b"]
+    second.finish(report(second.journal))
+    second.close()
+    third = open_run(tmp_path, CASE, CONFIG)
+    third.close()
+    assert third.folder.name == first.folder.name[:-1] + "2"
+    other = open_run(tmp_path, CASE, {"engine": "test/2"})
+    other.close()
+    assert other.folder.name.endswith("-1")
+
+
+async def test_a_report_that_a_kill_kept_from_being_copied_is_copied_by_the_next_run(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    run.finish(report(run.journal))
+    run.close()
+    (run.folder / "report.json").unlink()
+    open_run(tmp_path, CASE, CONFIG).close()
+    assert (run.folder / "report.json").exists()
+
+
+async def test_a_replay_names_the_step_that_diverges_and_shows_both_requests(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    await run.journal.decide("chat", "say", {"to": "the old prompt"}, Source().ask("x"), scope="one")
+    run.finish(report(run.journal))
+    run.close()
+    replay = Journal(read_run(run.folder)[1])
+    with pytest.raises(DivergenceError) as caught:
+        await replay.decide("chat", "say", {"to": "the new prompt"}, Source().ask("x"), scope="one")
+    text = str(caught.value)
+    assert "step 1" in text and "the old prompt" in text and "the new prompt" in text
+    with pytest.raises(DivergenceError, match="no more steps of other"):
+        await replay.decide("chat", "say", {}, Source().ask("x"), scope="other")
+
+
+async def test_a_changed_version_diverges(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    await run.journal.decide("tool", "ruler", {}, Source().ask("x"), scope="one", version="1")
+    run.finish(report(run.journal))
+    run.close()
+    with pytest.raises(DivergenceError, match='"version": "2"'):
+        await Journal(read_run(run.folder)[1]).decide("tool", "ruler", {}, Source().ask("x"), scope="one", version="2")
+
+
+async def test_a_replayed_report_must_be_the_recorded_one(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    run.finish(report(run.journal))
+    run.close()
+    replay = Journal(read_run(run.folder)[1])
+    with pytest.raises(DivergenceError, match="a report that differs"):
+        replay.close_with(report(replay).model_copy(update={"answer": "Otherwise."}))
+
+
+async def test_an_unfinished_trace_does_not_replay_past_its_end(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    run.close()
+    replay = Journal(read_run(run.folder)[1])
+    with pytest.raises(DivergenceError, match="to finish the run"):
+        await replay.decide("chat", "say", {}, Source().ask("x"), scope="one")
+    with pytest.raises(TraceError, match="finished"):
+        replay.close_with(report(replay))
+
+
+async def test_a_fork_takes_over_steps_and_asks_the_rest_of_another_version(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    for name in ("a", "b", "c"):
+        await run.journal.decide("chat", "say", {"to": name}, Source().ask(name), scope="one", version="old")
+    run.finish(report(run.journal))
+    run.close()
+    source = Source()
+    fork = fork_run(tmp_path, read_run(run.folder)[1], 2, {"engine": "test/2"})
+    for name in ("a", "b", "c"):
+        await fork.journal.decide("chat", "say", {"to": name}, source.ask(name), scope="one", version="new")
+    assert source.calls == ["c"]
+    fork.finish(report(fork.journal))
+    fork.close()
+    replay = Journal(read_run(fork.folder)[1])
+    for name in ("a", "b", "c"):
+        await replay.decide("chat", "say", {"to": name}, source.ask(name), scope="one", version="new")
+    assert source.calls == ["c"]
+    assert verify_run(fork.folder) == 6
+
+
+async def test_the_clock_is_a_decision(tmp_path: Path) -> None:
+    moments = iter(range(10**18, 2 * 10**18, 10**15))
+    run = open_run(tmp_path, CASE, CONFIG, clock=lambda: next(moments))
+    then = await run.journal.now("one")
+    run.finish(report(run.journal))
+    run.close()
+    assert then.startswith("2001-") and then.endswith("Z")
+    assert await Journal(read_run(run.folder)[1]).now("one") == then
+
+
+async def test_time_between_sessions_is_not_time_worked(tmp_path: Path) -> None:
+    now = [10**18]
+    run = open_run(tmp_path, CASE, CONFIG, clock=lambda: now[0])
+    now[0] += 3 * 10**9
+    await run.journal.decide("chat", "say", {}, Source().ask("x"), scope="one")
+    run.close()
+    now[0] += 86_400 * 10**9
+    again = open_run(tmp_path, CASE, CONFIG, clock=lambda: now[0])
+    now[0] += 10**9
+    assert again.journal.elapsed_s() == pytest.approx(4.0)
+    again.close()
+
+
+async def test_a_run_has_one_writer(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    with pytest.raises(RunLockedError):
+        open_run(tmp_path, CASE, CONFIG)
+    run.close()
+
+
+async def test_usage_adds_up_per_agent_whatever_order_they_came_in(tmp_path: Path) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    await work(run.journal, Source(), "b", "a")
+    usage = run.journal.usage()
+    run.close()
+    assert list(usage.agents) == ["a", "b"]
+    assert usage.total.chat_calls == 2
+    assert usage.total.prompt_tokens == 14
+
+
+@pytest.mark.parametrize("kept", ["none", "report only"])
+async def test_lines_cut_off_the_end_of_a_finished_run_are_missed(tmp_path: Path, kept: str) -> None:
+    run = open_run(tmp_path, CASE, CONFIG)
+    await work(run.journal, Source(), "a")
+    run.finish(report(run.journal))
+    run.close()
+    trace = run.folder / "trace.jsonl"
+    lines = trace.read_bytes().splitlines(keepends=True)
+    trace.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(TraceError, match=f"line {len(lines)} to be the closing report"):
+        verify_run(run.folder)
+    trace.write_bytes(b"".join(lines))
+    if kept == "report only":
+        (run.folder / "report.json").write_text("{}")
+        with pytest.raises(TraceError, match="to be the report of line"):
+            verify_run(run.folder)
+    else:
+        assert verify_run(run.folder) == len(read_trace(trace)[0])
