@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.errors import DecisionError
+from ..core.errors import BudgetSpentError, DecisionError
 from .budget import allot
 from .requests import Deps, ask
 from .state import State
@@ -10,11 +10,15 @@ from .tasks import Task, Verdict
 
 
 async def attending(state: State, deps: Deps) -> State:
-    """The verdict; on the second attempt the problems that verification found are put to the engine."""
+    """The verdict; on the second attempt the problems that verification found are put to the engine.
+
+    When the budget ran out before any opinion came, the evidence gathered so far is put to the engine alone.
+    """
     attempts = state.get("attempts", 0) + 1
     opinions = tuple(state.get("opinions", {}).values())
-    absent = state.get("absent", {})
-    if not opinions:
+    absent = {name: str(error) for name, error in state.get("absent", {}).items()}
+    spent = any(isinstance(error, BudgetSpentError) for error in state.get("absent", {}).values())
+    if not opinions and not spent:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         return State(failure=f"no specialist gave an opinion: {reasons}", attempts=attempts)
     own = tuple(item for items in state.get("own", {}).values() for item in items)

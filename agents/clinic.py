@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.metadata
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -16,8 +17,9 @@ from ..core.journal import Journal
 from ..core.report import Report, TraceRef
 from ..core.runs import Run, blobs_of, fork_run, open_run, read_run, report_of
 from ..core.settings import Budget, Settings, load_settings
+from ..knowledge.corpus import shipped_passages
 from ..knowledge.criteria import criteria_version
-from ..knowledge.shipped import shipped_knowledge
+from ..knowledge.index import Index
 from ..knowledge.store import Hit, Knowledge, Query
 from ..tools.card import Tool
 from ..tools.imaging import ImageStore
@@ -62,7 +64,7 @@ class Clinic:
         self.runs = settings.runs
         self.root = settings.root
         self.budget = budget or settings.budget
-        self.knowledge = shipped_knowledge() if knowledge is None else knowledge
+        self.knowledge = _shipped_knowledge() if knowledge is None else knowledge
         self.toolbox = Toolbox(TOOLS if tools is None else tools)
 
     async def consult(self, case: Case, *, listener: Listener | None = None) -> Report:
@@ -210,6 +212,12 @@ def make_engine(settings: Settings) -> Engine:
         got=f"{settings.engine!r}" + (f" with model {settings.model!r}" if settings.model else ""),
         fix="leave --engine and --model out; served models are not supported in this version",
     )
+
+
+@functools.cache
+def _shipped_knowledge() -> Knowledge:
+    """The index over the shipped passages, built once per process."""
+    return Index(shipped_passages())
 
 
 class _RecordedKnowledge:

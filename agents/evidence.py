@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ..core.case import Case, Image
+from ..core.case import Case
 from ..core.evidence import Evidence, Region, Source
-from ..knowledge.criteria import evaluate, load_criteria
+from ..knowledge.criteria import evaluate, shipped_criteria
 from ..knowledge.store import Hit
 from ..tools.card import Measurement, ToolCard, ToolOutput
 
 
-def measured(
-    agent: str, first: int, card: ToolCard, output: ToolOutput, image: Image, image_name: str, span_id: str
-) -> list[Evidence]:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A tool's result on one image; `label` names the image where the case has several."""
+
+    card: ToolCard
+    output: ToolOutput
+    blob: str
+    label: str
+    span_id: str
+
+
+def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
     """One piece of evidence for each measurement: `agent.t<first>`, and on."""
     return [
         Evidence(
             id=f"{agent}.t{number}", kind="segmentation" if item.mask else "measurement",
-            content=f"{image_name}: {item.text}", name=item.name, value=item.value, unit=item.unit,
-            uncertainty=item.uncertainty, span_id=span_id, region=_region(item, image.blob or ""),
-            source=Source(kind="tool", name=card.name, version=card.version),
+            content=f"{result.label}{item.text}", name=item.name, value=item.value, unit=item.unit,
+            uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, result.blob),
+            source=Source(kind="tool", name=result.card.name, version=result.card.version),
         )
-        for number, item in enumerate(output.measurements(), start=first)
+        for number, item in enumerate(result.output.measurements(), start=first)
     ]  # fmt: skip
 
 
@@ -42,16 +52,13 @@ def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evi
 
 def criteria_evidence(agent: str, evidence: Iterable[Evidence], case: Case) -> list[Evidence]:
     """The diagnostic criteria that the measured values meet: `agent.c1`, and on."""
-    verdicts = evaluate(load_criteria(), tuple(evidence), case.metadata)
+    verdicts = evaluate(shipped_criteria(), tuple(evidence), case.metadata)
     return [
         Evidence(
-            id=f"{agent}.c{number}", kind="criterion", name=verdict.criterion.finding, content=verdict.explanation,
-            source=Source(
-                kind="criterion", name=verdict.criterion.id, version=verdict.evidence_id,
-                citation=verdict.criterion.source,
-            ),
+            id=f"{agent}.c{number}", kind="criterion", name=verdict.finding, content=verdict.explanation,
+            source=Source(kind="criterion", name=verdict.criterion, citation=verdict.source),
         )
-        for number, verdict in enumerate((v for v in verdicts if v.state == "met"), start=1)
+        for number, verdict in enumerate((v for v in verdicts if v.judgement == "met"), start=1)
     ]  # fmt: skip
 
 

@@ -21,13 +21,14 @@ async def intake(state: State, deps: Deps) -> State:
     case = await _dated(state["case"], deps)
     quality, limitations, stop = await _check_images(case, deps)
     given = [*_given_text(case), *_earlier_turns(case), *visit_evidence(case)]
-    criteria = criteria_evidence("intake", given, case)
+    latest = {item.name: item for item in given if item.value is not None}
+    criteria = criteria_evidence("intake", latest.values(), case)
     flags = find_red_flags(_free_text(case))
     return State(
         case=case,
         shared=(*quality, *given, *criteria, *_flag_evidence(flags)),
         urgency=_most_urgent(flags),
-        red_flags=tuple(f"{flag.pattern}: {flag.why}" for flag in flags),
+        red_flags=tuple(f"{', '.join(flag.phrases)}: {flag.why}" for flag in flags),
         changes=changes(case),
         limitations={"intake": tuple(limitations)},
         stop=stop,
@@ -101,8 +102,8 @@ def _flag_evidence(flags: tuple[RedFlag, ...]) -> list[Evidence]:
     return [
         Evidence(
             id=f"intake.f{number}", kind="observation", name="red flag",
-            content=f"Red flag: {flag.pattern}. {flag.why}",
-            source=Source(kind="criterion", name=flag.id, citation=flag.source),
+            content=f"Red flag: {', '.join(flag.phrases)}. {flag.why}",
+            source=Source(kind="criterion", name=flag.id, citation=flag.citation),
         )
         for number, flag in enumerate(flags, start=1)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from ..core.report import Opinion
 from ..knowledge.store import Hit, Query
 from ..tools.card import ToolCard, ToolOutput
 from .budget import Allotment, allot
-from .evidence import criteria_evidence, found, measured
+from .evidence import Measured, criteria_evidence, found, measured
 from .prompts import image_names
 from .requests import Deps, ask, look_up, use_tool
 from .roles import Role
@@ -42,7 +42,7 @@ async def specialist(state: State, deps: Deps) -> State:
     try:
         draft = await _converse(role, state, gathered, share, deps)
     except DecisionError as error:
-        return State(absent={name: str(error)}, own={name: tuple(gathered.evidence)}, limitations=_notes(name, gathered))
+        return State(absent={name: error}, own={name: tuple(gathered.evidence)}, limitations=_notes(name, gathered))
     return State(
         opinions={name: _opinion(name, draft, case)},
         own={name: tuple(gathered.evidence)},
@@ -130,11 +130,13 @@ def _take_measurements(
         gathered.limitations.append(f"{request.tool} on {request.image} broke: {answer}")
         return
     output, span = answer
-    card, image = deps.toolbox.get(request.tool).card, image_names(case)[request.image]
-    new = measured(role.name, gathered.measurements + 1, card, output, image, request.image, span)
+    card, images = deps.toolbox.get(request.tool).card, image_names(case)
+    label = f"{request.image}: " if len(images) > 1 else ""
+    result = Measured(card=card, output=output, blob=images[request.image].blob or "", label=label, span_id=span)
+    new = measured(role.name, gathered.measurements + 1, result)
     gathered.measurements += len(new)
     gathered.evidence += new
-    gathered.limitations += [f"{card.name} on {request.image}: {note}" for note in output.limitations]
+    gathered.limitations += [f"{card.name}: {label}{note}" for note in output.limitations]
 
 
 def _opinion(name: str, draft: OpinionDraft, case: Case) -> Opinion:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, TypedDict, TypeVar
 
 from ..core.case import Case
+from ..core.errors import DecisionError
 from ..core.evidence import Claim, Evidence
 from ..core.report import Change, Opinion, Report, Urgency
 from .tasks import TriagePlan, Verdict
@@ -36,7 +37,7 @@ class State(TypedDict, total=False):
     specialty: str
     own: Annotated[dict[str, tuple[Evidence, ...]], merged]
     opinions: Annotated[dict[str, Opinion], merged]
-    absent: Annotated[dict[str, str], merged]
+    absent: Annotated[dict[str, DecisionError], merged]
     verdict: Verdict
     claims: tuple[Claim, ...]
     problems: tuple[str, ...]

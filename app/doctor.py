@@ -51,11 +51,11 @@ def _settings() -> tuple[bool, str]:
 
 def _knowledge() -> tuple[bool, str]:
     from ..agents.roles import load_roles
-    from ..knowledge.criteria import load_criteria
+    from ..knowledge.criteria import shipped_criteria
     from ..tools.registry import TOOLS
 
     try:
-        return True, f"{len(load_roles())} specialties, {len(load_criteria())} diagnostic criteria, {len(TOOLS)} tools"
+        return True, f"{len(load_roles())} specialties, {len(shipped_criteria())} diagnostic criteria, {len(TOOLS)} tools"
     except PolyclinicError as error:
         return False, f"shipped data: {error}"
 

@@ -1,4 +1,4 @@
-"""Which agent is doing what, while it happens: one line each on a terminal, plain lines elsewhere."""
+"""Which agent is doing what, while it happens: one line each on a terminal, a line per finished step elsewhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Progress:
         if self._live:
             self._doing[agent] = doing
             self._live.update(self._table())
-        elif not isinstance(event, DecisionStarted):
+        elif isinstance(event, DecisionMade):
             self._console.print(f"{agent}: {doing}", soft_wrap=True)
 
     def _table(self) -> Table:

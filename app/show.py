@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,7 +98,8 @@ def summary(turns: int, differing: int) -> None:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=not Console().is_terminal)
+    """A terminal wraps at its width; a file or a pipe gets whole lines."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def _section(out: Console, title: str, lines: Sequence[str], style: str = "") -> None:
@@ -105,7 +107,8 @@ def _section(out: Console, title: str, lines: Sequence[str], style: str = "") ->
         return
     out.print(Text(f"\n{title}", style="bold cyan"))
     for line in lines:
-        out.print(Padding(Text(line, style=style), (0, 0, 0, 2), expand=False))
+        text = Text(line, style=style)
+        out.print(Padding(text, (0, 0, 0, 2)) if out.is_terminal else Text("  ") + text)
 
 
 def _claim(claim: Claim) -> str:

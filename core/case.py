@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, FiniteFloat, StringConstraints, field_validator, model_validator
 
 from .canonical import digest
 from .errors import InputError
@@ -56,7 +56,7 @@ class Lab(Frozen):
     """One measured value of a visit, with its unit and, where known, the reference interval [low, high]."""
 
     name: Text
-    value: float
+    value: FiniteFloat
     unit: str = ""
     low: float | None = None
     high: float | None = None

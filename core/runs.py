@@ -60,6 +60,8 @@ def open_run(
 ) -> Run:
     """Resume the newest run of this case and configuration if it is unfinished, else start the next one.
 
+    A run that was killed between its closing record and report.json is not finished: it is replayed and copied.
+
     Raises RunLockedError when that run is being written, StorageError when the disk refuses.
     """
     stem = f"{case['id']}-{identity(case, config)[:10]}"
@@ -68,7 +70,7 @@ def open_run(
         number += 1
     folder = runs / f"{stem}-{number}"
     file = TraceFile(folder / TRACE)
-    if file.records and file.records[-1].kind == "report":  # another process finished it before we had the lock
+    if _finished(folder):  # by another process, before we had the lock
         file.close()
         return open_run(runs, case, config, listener=listener, clock=clock)
     return _start(folder, file, case, config, None, (), listener, clock)
@@ -188,14 +190,11 @@ def _numbers(runs: Path, stem: str) -> list[int]:
 
 
 def _finished(folder: Path) -> bool:
-    """Whether the run in `folder` has its report; a report.json that a kill prevented is written now."""
-    if not (folder / TRACE).exists():
+    """Whether the run in `folder` has both its closing record and its report.json."""
+    if not ((folder / TRACE).exists() and (folder / REPORT).exists()):
         return False
     records, _ = read_trace(folder / TRACE)
-    finished = bool(records) and records[-1].kind == "report"
-    if finished and not (folder / REPORT).exists():
-        write_report(folder, report_of(records))
-    return finished
+    return bool(records) and records[-1].kind == "report"
 
 
 def _start(
@@ -220,7 +219,9 @@ def _start(
         )  # fmt: skip
         copies = [file.append(**_copied(record, header.trace_id)) for record in taken]
         file.records = (header, *copies)
-    return Run(folder=folder, journal=Journal(file.records, file=file, listener=listener, clock=clock), file=file)
+    closed = file.records[-1].kind == "report"
+    journal = Journal(file.records, file=None if closed else file, listener=listener, clock=clock)
+    return Run(folder=folder, journal=journal, file=file)
 
 
 def _copied(record: Record, trace_id: str) -> dict[str, object]:

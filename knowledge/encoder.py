@@ -43,14 +43,15 @@ class HashedNgrams:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for row, text in zip(vectors, texts, strict=True):
+        for number, text in enumerate(texts):
             found = [(*_features(term, self.dimension), count) for term, count in sorted(Counter(terms(text)).items())]
             if found:
                 # A long term has many n-grams: dividing by their number's root gives every term the same weight.
                 values = np.concatenate([signs * (count / len(signs)) ** 0.5 for _, signs, count in found])
-                row += np.bincount(np.concatenate([slots for slots, _, _ in found]), values, self.dimension)
+                vectors[number] = np.bincount(np.concatenate([slots for slots, _, _ in found]), values, self.dimension)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, norms, out=vectors, where=norms > 0)
+        np.divide(vectors, norms, out=vectors, where=norms > 0)
+        return vectors
 
 
 def ngrams(term: str) -> frozenset[str]:

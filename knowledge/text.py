@@ -53,7 +53,7 @@ def terms(text: str) -> list[str]:
 def _fold(word: str) -> str:
     """One spelling per word: singular, then American. Folding may give no real word; only sameness matters."""
     word = _singular(word)
-    if len(word) >= 5:
+    if len(word) >= 4:
         for pattern, to in _SPELLINGS:
             word = pattern.sub(to, word)
     return word

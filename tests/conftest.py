@@ -38,13 +38,10 @@ def data_dir() -> Path:
 
 
 @pytest.fixture
-def loopback() -> Iterator[None]:
-    """Opens this machine's own addresses, and no others, for tests that talk to a server of their own."""
-    pytest_socket.enable_socket()
+def loopback() -> None:
+    """Opens this machine's own addresses, and no others, for a test that talks to a server of its own."""
+    pytest_socket.enable_socket()  # the plugin shuts them again before the next test
     pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
-    yield
-    pytest_socket._remove_restrictions()
-    pytest_socket.disable_socket(allow_unix_socket=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,8 +55,9 @@ def _tree_left_clean() -> Iterator[None]:
 
 
 def _git_status() -> str | None:
+    command = ["git", "status", "--porcelain", "--untracked-files=all"]
     try:
-        done = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None  # not a git checkout: nothing to compare
     return done.stdout

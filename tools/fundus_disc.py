@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ToolRefusedError
 from .card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from .fundus_vessels import FIELD_WIDTH_PX, field_of_view, open_fundus, vessel_mask, working_size
+from .fundus_vessels import field_of_view, open_fundus, vessel_mask, working_size
 from .pictures import outlined
 from .raster import resized
 
@@ -38,7 +38,7 @@ class FundusDisc(ToolOutput):
 
 @dataclass(frozen=True, kw_only=True)
 class _Disc:
-    """A candidate at working size: its mask, how much brighter than its surroundings, how round (1 is a disc)."""
+    """A candidate at working size: its mask, how much brighter than its surroundings, how round and whole (to 1)."""
 
     mask: NDArray[np.bool_]
     contrast: float
@@ -77,20 +77,24 @@ def _likeliest(small: NDArray[np.uint8], inside: NDArray[np.bool_]) -> tuple[int
 
     light = _brightness(small, inside)
     width = float(inside.any(axis=0).sum())
-    weight = inside.astype(np.float32)
-
-    def mean_within(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        total = np.maximum(ndimage.gaussian_filter(weight, sigma), 0.05)
-        return np.asarray(ndimage.gaussian_filter(values * weight, sigma) / total, dtype=np.float32)
-
-    bright = mean_within(light, 0.035 * width) - mean_within(light, 0.15 * width)
-    vessels = mean_within(vessel_mask(small, inside).astype(np.float32), 0.05 * width)
+    bright = _mean_within(light, inside, 0.035 * width) - _mean_within(light, inside, 0.15 * width)
+    vessels = _mean_within(vessel_mask(small, inside).astype(np.float32), inside, 0.05 * width)
     deep = ndimage.binary_erosion(inside, iterations=max(1, round(0.03 * width)))
     if not deep.any():
         deep = inside
     score = _standard(bright, deep) + _standard(vessels, deep)
     row, column = np.unravel_index(int(np.where(deep, score, -np.inf).argmax()), score.shape)
     return int(row), int(column)
+
+
+def _mean_within(values: NDArray[np.float32], inside: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
+    """Gaussian mean of `values` over `inside` only."""
+    import numpy as np
+    from scipy import ndimage
+
+    weight = inside.astype(np.float32)
+    total = np.maximum(ndimage.gaussian_filter(weight, sigma), 0.05)
+    return np.asarray(ndimage.gaussian_filter(values * weight, sigma) / total, dtype=np.float32)
 
 
 def _standard(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -108,25 +112,31 @@ def _grown(small: NDArray[np.uint8], inside: NDArray[np.bool_], seed: tuple[int,
     from skimage.morphology import convex_hull_image
 
     light = _brightness(small, inside)
-    half = round(_WINDOW * float(inside.any(axis=0).sum()))
-    rows, columns = np.indices(light.shape)
-    mask = np.zeros_like(inside)
+    width = float(inside.any(axis=0).sum())
+    above = light - _mean_within(light, inside, 0.12 * width)
+    half = round(_WINDOW * width)
+    rows, columns = np.mgrid[: light.shape[0], : light.shape[1]]
+    mask = piece = np.zeros_like(inside)
     for _ in range(2):
-        near = inside & ((rows - seed[0]) ** 2 + (columns - seed[1]) ** 2 <= half**2)
-        bright = near & (light > threshold_otsu(light[near]))
+        distance = (rows - seed[0]) ** 2 + (columns - seed[1]) ** 2
+        near = inside & (distance <= half**2)
+        bright = near & (above > threshold_otsu(above[near]))
         bright = ndimage.binary_opening(bright, iterations=5)
         labels, count = ndimage.label(bright)
         if not count:
             return _Disc(mask=np.zeros_like(inside), contrast=0.0, roundness=0.0)
-        sizes = np.bincount(labels.ravel())[1:]
-        mask = convex_hull_image(labels == 1 + int(sizes.argmax())) & inside
+        closeness = np.exp(-2.0 * distance / half**2) * np.maximum(above, 0.0)
+        mass = np.bincount(labels.ravel(), weights=closeness.ravel())[1:]
+        piece = labels == 1 + int(mass.argmax())
+        mask = convex_hull_image(piece) & inside
         seed = (round(float(rows[mask].mean())), round(float(columns[mask].mean())))
     around = ndimage.binary_dilation(mask, iterations=max(2, half // 4)) & inside & ~mask
     outside = float(light[around].mean()) if around.any() else 1.0
     box_rows, box_columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     sides = sorted((len(box_rows), len(box_columns)))
     contrast = (float(light[mask].mean()) - outside) / max(outside, 1.0)
-    return _Disc(mask=mask, contrast=contrast, roundness=sides[0] / sides[1])
+    solidity = float(piece.sum()) / float(mask.sum())
+    return _Disc(mask=mask, contrast=contrast, roundness=min(sides[0] / sides[1], solidity))
 
 
 def _run(arguments: ImageArguments, images: ImageStore) -> FundusDisc:

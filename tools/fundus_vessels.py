@@ -2,8 +2,8 @@
 
 Method: black top-hat of the green channel over the local background, then oriented second-derivative Gaussian filters
 (matched filters after Chaudhuri et al., IEEE Trans Med Imaging 1989;8:263-269) at two scales and twelve angles, and a
-hysteresis threshold in units of the response's own noise. The constants were chosen on half of DRIVE (training
-part), never on CHASE_DB1. Pictures are brought to a field width of 640 px first: wider ones gain nothing here.
+hysteresis threshold in units of the response's own noise. The constants were chosen on eight pictures each of DRIVE
+(training part) and CHASE_DB1 (subjects 1 to 4). Pictures are brought to a field width of 640 px first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.errors import ToolRefusedError
-from .card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from .card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from .pictures import outlined
 from .raster import resized
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .imaging import ImageStore
 
 FIELD_WIDTH_PX = 640
-_SCALES_PX, _LENGTH_PX, _ANGLES = (1.5, 2.5), 5.0, 12
-_LOW_NOISE_UNITS, _HIGH_OVER_LOW = 6.0, 2.4
+_SCALES_PX, _LENGTH_PX, _ANGLES = (1.5, 3.0), 6.0, 12
+_LOW_NOISE_UNITS, _HIGH_OVER_LOW = 6.0, 1.8
 _SMALLEST_VESSEL_PX = 60
 
 
@@ -50,22 +50,26 @@ def open_fundus(images: ImageStore, blob: str) -> NDArray[np.uint8]:
 
 
 def field_of_view(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The lit part of a fundus photograph (H, W): the largest region brighter than a quarter of the bright tissue."""
+    """The lit part of a fundus photograph (H, W): the largest region brighter than a quarter of the bright tissue.
+
+    Found at a long side of 800 px, which is exact to about one pixel there.
+    """
     import numpy as np
     from scipy import ndimage
 
-    red = rgb[..., 0].astype(np.float32)
+    shape = (rgb.shape[0], rgb.shape[1])
+    scale = min(1.0, 800.0 / max(shape))
+    red = resized(rgb, (max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))))[..., 0].astype(np.float32)
     lit = ndimage.binary_opening(red > max(0.25 * float(np.percentile(red, 90)), 15.0), iterations=2)
     labels, count = ndimage.label(lit)
     if not count:
-        return np.zeros(red.shape, dtype=np.bool_)
+        return np.zeros(shape, dtype=np.bool_)
     sizes = np.bincount(labels.ravel())[1:]
-    return np.asarray(ndimage.binary_fill_holes(labels == 1 + int(sizes.argmax())), dtype=np.bool_)
+    whole = np.asarray(ndimage.binary_fill_holes(labels == 1 + int(sizes.argmax())), dtype=np.bool_)
+    return resized(whole, shape)
 
 
-def working_size(
-    rgb: NDArray[np.uint8], field: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def working_size(rgb: NDArray[np.uint8], field: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Picture and field scaled down until the field is at most FIELD_WIDTH_PX wide."""
     scale = min(1.0, FIELD_WIDTH_PX / max(1, int(field.any(axis=0).sum())))
     shape = (max(1, round(rgb.shape[0] * scale)), max(1, round(rgb.shape[1] * scale)))
@@ -103,7 +107,7 @@ def _dark_detail(green: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArr
     total = np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-3)
     background = ndimage.gaussian_filter(green * weight, sigma) / total
     smooth = ndimage.gaussian_filter(np.where(inside, green, background), 0.7)
-    hat = ndimage.grey_closing(smooth, size=(17, 17)) - smooth
+    hat = ndimage.grey_closing(smooth, size=(25, 25)) - smooth
     return np.where(inside, hat / np.maximum(background, 10.0), 0.0).astype(np.float32)
 
 
@@ -122,7 +126,7 @@ def _line_response(detail: NDArray[np.float32]) -> NDArray[np.float32]:
         along = rows * np.float32(np.cos(angle)) - columns * np.float32(np.sin(angle))
         for sigma in _SCALES_PX:
             bent = (sigma * across) ** 2
-            kernel = bent * np.exp(-0.5 * (bent + (_LENGTH_PX * along) ** 2))
+            kernel = bent / np.sqrt(np.float32(sigma)) * np.exp(-0.5 * (bent + (_LENGTH_PX * along) ** 2))
             answer = fft.irfft2(spectrum * kernel, shape)[: detail.shape[0], : detail.shape[1]]
             np.maximum(best, answer, out=best)
     return best

@@ -90,14 +90,12 @@ class ImageStore:
         if read.frames > 1:
             known["frame"] = read.frame + 1
         known |= {"blob": self._put(read.array, read.unit), "size_px": (width, height)}
-        known["source"] = f"{read.what} {width}×{height}{one_of}"  # noqa: RUF001
+        known["source"] = f"{read.what} {width}×{height}{one_of}"
         unseen = (f"{read.frames - 1} of {read.frames} frames were not looked at.",) if read.frames > 1 else ()
-        return TakenIn(
-            image=Image(**known), limitations=(*read.limitations, *unseen), patient_key=read.patient_key
-        )
+        return TakenIn(image=Image(**known), limitations=(*read.limitations, *unseen), patient_key=read.patient_key)
 
     def open(self, blob: str) -> Pixels:
-        """The pixels stored as `blob`. Raises TraceError when the blob is gone or changed, InputError for no picture."""
+        """The pixels stored as `blob`. Raises TraceError when they are gone or changed, InputError for no picture."""
         import numpy as np
 
         data = self._blobs.get(blob)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ def as_picture(pixels: Pixels) -> NDArray[np.uint8]:
     percentile, 8-bit data as it is."""
     import numpy as np
 
-    array = pixels.array
+    array: NDArray[Any] = pixels.array
     if array.dtype != np.uint8:
         low, high = SOFT_TISSUE_HU if pixels.unit == "HU" else np.percentile(array, (0.5, 99.5))
         scaled = (array.astype(np.float32) - low) / max(float(high - low), 1e-6)

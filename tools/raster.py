@@ -44,7 +44,7 @@ def decoding(shown: str) -> Iterator[list[warnings.WarningMessage]]:
             yield caught
         except PolyclinicError:
             raise
-        except Exception:  # third-party parsers raise anything, from struct.error to RecursionError
+        except Exception:  # noqa: BLE001 - decoders raise anything on damaged bytes, struct.error to RecursionError
             raise damaged(shown) from None
 
 
@@ -61,7 +61,7 @@ def check_size(width: int, height: int, frames: int, *, shown: str) -> None:
     if not 0 < width * height <= MAX_PIXELS or not 0 < frames <= MAX_FRAMES or width < 1:
         raise InputError(
             expected=f"a picture of 1 to {MAX_PIXELS // 1_000_000} megapixels and at most {MAX_FRAMES} frames",
-            got=f"{shown!r} with {width} × {height} pixels and {frames} frame(s)",  # noqa: RUF001
+            got=f"{shown!r} with {width} × {height} pixels and {frames} frame(s)",
             fix="scale the picture down or cut out the part the question is about",
         )
 
@@ -88,7 +88,7 @@ def read_raster(data: bytes, *, shown: str, frame: int | None) -> Raster:
                 fix="scale the picture down or cut out the part the question is about",
             ) from None
         frames = getattr(picture, "n_frames", 1)
-        check_size(*picture.size, frames, shown=shown)
+        check_size(picture.width, picture.height, frames, shown=shown)
         index = check_frame(frame, frames, shown=shown)
         if frames > 1:
             picture.seek(index)
@@ -128,11 +128,11 @@ def _upright(picture: PilImage) -> tuple[NDArray[Any], list[str]]:
     notes: list[str] = []
     try:
         picture = ImageOps.exif_transpose(picture)
-    except Exception:  # damaged EXIF raises anything; the pixels are still good
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything; the pixels are still good
         notes.append("The orientation in the file's metadata is damaged; the picture may be turned.")
     if picture.mode.startswith("I") or picture.mode == "F":
         return np.asarray(picture).astype(np.float32), notes
-    if picture.mode in {"LA", "PA", "RGBA"} or "transparency" in picture.info and picture.mode == "P":
+    if picture.mode in {"LA", "PA", "RGBA"} or ("transparency" in picture.info and picture.mode == "P"):
         rgba = np.asarray(picture.convert("RGBA"))
         if rgba[..., 3].min() < 255:
             notes.append("Transparent parts of the picture were set to black.")

@@ -49,4 +49,5 @@ def test_every_folder_with_code_is_a_package(package_files: list[str]) -> None:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: set[str], package_files: list[str]) -> None:
-    assert wheel == set(package_files), "a kind of data file that is missing is added to [tool.setuptools.package-data]"
+    assert sorted(set(package_files) - wheel) == [], "a new kind of data file goes into [tool.setuptools.package-data]"
+    assert sorted(wheel - set(package_files)) == [], "these are no files of the package"

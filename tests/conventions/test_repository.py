@@ -101,7 +101,9 @@ def test_no_file_names_a_registry_or_one_machines_paths(root: Path, files: list[
 
 def test_the_changelog_has_this_version(root: Path, settings: dict[str, Any]) -> None:
     entries = re.split(r"^## ", (root / "CHANGELOG.md").read_text(), flags=re.M)[1:]
-    (entry,) = [entry for entry in entries if entry.startswith(f"[{settings['project']['version']}]")]
+    heading = f"[{settings['project']['version']}]"
+    entry = next((entry for entry in entries if entry.startswith(heading)), "")
+    assert entry, f"CHANGELOG.md has no entry {heading}"
     assert re.search(r"^- \w.*\.$", entry, re.M), "say outcomes, one sentence each"
 
 

@@ -101,13 +101,21 @@ async def test_an_unfinished_run_resumes_and_a_finished_one_starts_the_next(tmp_
     assert other.folder.name.endswith("-1")
 
 
-async def test_a_report_that_a_kill_kept_from_being_copied_is_copied_by_the_next_run(tmp_path: Path) -> None:
+async def test_a_run_killed_before_its_report_was_copied_is_finished_not_started_over(tmp_path: Path) -> None:
     run = open_run(tmp_path, CASE, CONFIG)
+    await work(run.journal, Source(), "a")
     run.finish(report(run.journal))
     run.close()
     (run.folder / "report.json").unlink()
-    open_run(tmp_path, CASE, CONFIG).close()
-    assert (run.folder / "report.json").exists()
+    before, source = (run.folder / "trace.jsonl").read_bytes(), Source()
+    again = open_run(tmp_path, CASE, CONFIG)
+    await work(again.journal, source, "a")
+    again.finish(report(again.journal))
+    again.close()
+    assert again.folder == run.folder
+    assert not source.calls
+    assert (run.folder / "trace.jsonl").read_bytes() == before
+    assert verify_run(run.folder) == before.count(b"\n")
 
 
 async def test_a_replay_names_the_step_that_diverges_and_shows_both_requests(tmp_path: Path) -> None:

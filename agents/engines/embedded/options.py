@@ -55,7 +55,7 @@ def _by_overlap(question: str, options: Mapping[str, str], passages: Sequence[Ev
     support: dict[str, tuple[float, str]] = {}
     for letter, words in own.items():
         others = [their for other, their in own.items() if other != letter]
-        weights = {word: 1.0 / (1 + sum(word in their for their in others)) for word in words - asked}
+        weights = {word: 1.0 / (1 + sum(word in their for their in others)) for word in (words - asked or words)}
         scored = [(_sentence_support(asked, weights, item), item.id) for item in passages]
         support[letter] = max(scored, key=lambda pair: (pair[0], pair[1]), default=(0.0, ""))
     total = sum(score for score, _ in support.values())
