@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Clinic", "Image", "Report", "Visit"]
 
-_HOMES = {"Clinic": "agents.clinic", "Case": "core.case", "Image": "core.case", "Visit": "core.case", "Report": "core.report"}
+_HOMES = {
+    "Clinic": "agents.clinic",
+    "Case": "core.case",
+    "Image": "core.case",
+    "Visit": "core.case",
+    "Report": "core.report",
+}
 
 
 def __getattr__(name: str) -> object:

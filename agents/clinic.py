@@ -163,9 +163,7 @@ class Clinic:
     async def _write(self, run: Run, blobs: Blobs) -> Report:
         try:
             header = run.journal.header.request
-            report = await self._run(
-                header, run.journal, self.engine, self.knowledge, ImageStore(blobs), self.budget
-            )
+            report = await self._run(header, run.journal, self.engine, self.knowledge, ImageStore(blobs), self.budget)
             run.finish(report)
             return report
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..core.case import Case, Image
 from ..core.errors import ToolBrokenError, ToolRefusedError
 from ..core.evidence import Evidence, Source
-from ..core.report import Urgency
+from ..core.report import Change, Course, Urgency
 from ..knowledge.history import changes, visit_evidence
 from ..knowledge.red_flags import RedFlag, find_red_flags
 from ..tools.gate import GATE, Quality
@@ -14,6 +14,10 @@ from .prompts import image_names
 from .requests import Deps, use_tool
 from .state import State
 from .tasks import ToolRequest
+
+_COURSES: dict[Course, str] = {
+    "new": "newly out of range", "worse": "worse", "stable": "stable", "better": "better", "resolved": "back in range",
+}  # fmt: skip
 
 
 async def intake(state: State, deps: Deps) -> State:
@@ -24,12 +28,13 @@ async def intake(state: State, deps: Deps) -> State:
     latest = {item.name: item for item in given if item.value is not None}
     criteria = criteria_evidence("intake", latest.values(), case)
     flags = find_red_flags(_free_text(case))
+    moved = changes(case)
     return State(
         case=case,
-        shared=(*quality, *given, *criteria, *_flag_evidence(flags)),
+        shared=(*quality, *given, *criteria, *_change_evidence(moved), *_flag_evidence(flags)),
         urgency=_most_urgent(flags),
         red_flags=tuple(f"{', '.join(flag.phrases)}: {flag.why}" for flag in flags),
-        changes=changes(case),
+        changes=moved,
         limitations={"intake": tuple(limitations)},
         stop=stop,
     )
@@ -98,11 +103,22 @@ def _earlier_turns(case: Case) -> list[Evidence]:
     return list(found.values())
 
 
+def _change_evidence(moved: tuple[Change, ...]) -> list[Evidence]:
+    return [
+        Evidence(
+            id=f"intake.d{number}", kind="observation", name="change",
+            content=f"{change.finding}: {_COURSES[change.course]} since the earlier visit: {change.detail}.",
+            source=Source(kind="visit", name="comparison of visits", version=", ".join(change.evidence)),
+        )
+        for number, change in enumerate(moved, start=1)
+    ]  # fmt: skip
+
+
 def _flag_evidence(flags: tuple[RedFlag, ...]) -> list[Evidence]:
     return [
         Evidence(
             id=f"intake.f{number}", kind="observation", name="red flag",
-            content=f"Red flag: {', '.join(flag.phrases)}. {flag.why}",
+            content=f"Red flag “{', '.join(flag.phrases)}”: {flag.why}.",
             source=Source(kind="criterion", name=flag.id, citation=flag.citation),
         )
         for number, flag in enumerate(flags, start=1)

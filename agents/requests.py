@@ -76,9 +76,7 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
         ) from error
 
 
-async def use_tool(
-    request: ToolRequest, case: Case, deps: Deps, *, scope: str
-) -> tuple[ToolOutput, str]:
+async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolOutput, str]:
     """The tool's output and the step that produced it. Raises ToolRefusedError or ToolBrokenError."""
     image = image_names(case).get(request.image)
     arguments = {**request.arguments, "image": image.blob if image else request.image}

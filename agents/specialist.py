@@ -107,9 +107,7 @@ async def _attempt(
 
 
 async def _search(request: SearchRequest, role: Role, case: Case, deps: Deps) -> tuple[tuple[Hit, ...], str]:
-    query = Query(
-        text=request.query, domains=role.domains, patient_id=case.patient_id, limit=PASSAGES_PER_SEARCH
-    )
+    query = Query(text=request.query, domains=role.domains, patient_id=case.patient_id, limit=PASSAGES_PER_SEARCH)
     return await look_up(query, deps, scope=role.name)
 
 
@@ -124,6 +122,7 @@ def _take_measurements(
     """A tool's result as evidence; a refusal as a problem the role sees; a broken tool as a limitation as well."""
     if isinstance(answer, ToolRefusedError):
         gathered.problems.append(f"{request.tool} on {request.image} refused: {answer}")
+        gathered.limitations.append(f"{request.tool} refused {request.image}: {answer}")
         return
     if isinstance(answer, ToolBrokenError):
         gathered.problems.append(f"{request.tool} is broken; go on without it")

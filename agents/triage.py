@@ -28,7 +28,9 @@ async def triage(state: State, deps: Deps) -> State:
         return State(failure=f"triage failed: expected specialties of the table; got {', '.join(strangers)}")
     allowed = allot(deps.budget, len(plan.specialists)).specialists
     notes = [f"triage named {name}, which is not a specialty here" for name in strangers]
-    notes += [f"{pick.specialty} was not asked: the budget of calls is too small" for pick in plan.specialists[allowed:]]
+    notes += [
+        f"{pick.specialty} was not asked: the budget of calls is too small" for pick in plan.specialists[allowed:]
+    ]
     plan = plan.model_copy(update={"specialists": plan.specialists[:allowed]})
     urgency = max(state["urgency"], plan.urgency, key=_ORDER.index)
     return State(plan=plan, urgency=urgency, limitations={"triage": tuple(notes)})

@@ -87,11 +87,7 @@ def _stray_numbers(text: str, cited: list[Evidence]) -> list[str]:
     """Numbers of the claim that no cited evidence carries, at the precision the claim gives."""
     values = [value for item in cited for value in _numbers(item.content).values()]
     values += [item.value for item in cited if item.value is not None]
-    return [
-        word
-        for word, number in _numbers(text).items()
-        if not any(_same(number, value, word) for value in values)
-    ]
+    return [word for word, number in _numbers(text).items() if not any(_same(number, value, word) for value in values)]
 
 
 def _numbers(text: str) -> dict[str, float]:

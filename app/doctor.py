@@ -55,8 +55,9 @@ def _knowledge() -> tuple[bool, str]:
     from ..tools.registry import TOOLS
 
     try:
-        return True, f"{len(load_roles())} specialties, {len(shipped_criteria())} diagnostic criteria, {len(TOOLS)} tools"
+        return (
+            True,
+            f"{len(load_roles())} specialties, {len(shipped_criteria())} diagnostic criteria, {len(TOOLS)} tools",
+        )
     except PolyclinicError as error:
         return False, f"shipped data: {error}"
-
-

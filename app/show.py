@@ -16,7 +16,12 @@ from ..core.report import Report
 from ..core.trace import Record
 from ..core.transcript import Turn
 
-_STATUS_STYLE = {"answered": "bold green", "abstained": "bold yellow", "needs_human": "bold yellow", "failed": "bold red"}
+_STATUS_STYLE = {
+    "answered": "bold green",
+    "abstained": "bold yellow",
+    "needs_human": "bold yellow",
+    "failed": "bold red",
+}
 _SUPPORT_MARK = {"supported": "✓", "unsupported": "?", "contradicted": "✗"}
 
 
@@ -39,7 +44,7 @@ def report(report: Report) -> None:
     changes = [f"{c.finding}: {c.course}. {c.detail} [{', '.join(c.evidence)}]" for c in report.changes]
     _section(out, "Changes since earlier visits", changes)
     _section(out, "Differential", report.differential)
-    _section(out, "Evidence", [_evidence(item) for item in report.evidence])
+    _section(out, "Evidence", _evidence(report.evidence))
     _section(out, "Limitations", report.limitations)
     total = report.usage.total
     _section(
@@ -116,7 +121,15 @@ def _claim(claim: Claim) -> str:
     return f"{_SUPPORT_MARK[claim.support]} {claim.text} [{', '.join(claim.evidence)}] ({claim.support}{why})"
 
 
-def _evidence(item: Evidence) -> str:
+def _evidence(evidence: Sequence[Evidence]) -> list[str]:
+    """One line for each fact; what several specialists found alike is shown once, under all its ids."""
+    ids: dict[str, list[str]] = {}
+    for item in evidence:
+        ids.setdefault(_fact(item), []).append(item.id)
+    return [f"[{', '.join(names)}] {fact}" for fact, names in ids.items()]
+
+
+def _fact(item: Evidence) -> str:
     value = ""
     if item.value is not None:
         spread = f" ± {item.uncertainty:g}" if item.uncertainty is not None else ""
@@ -124,7 +137,8 @@ def _evidence(item: Evidence) -> str:
     source = f"{item.source.name} {item.source.version}".strip()
     cited = f"; {item.source.citation}" if item.source.citation else ""
     name = f"{item.name}{value}: " if item.name else ""
-    return f"[{item.id}] {item.kind.replace('_', ' ')} · {name}{item.content} ({source}{cited})"
+    score = f", score {item.score:.2f}" if item.score is not None else ""
+    return f"{item.kind.replace('_', ' ')}{score} · {name}{item.content} ({source}{cited})"
 
 
 def _step(record: Record) -> str:

@@ -1,6 +1,6 @@
 """Accuracy of the embedded engine on PubMedQA beside the majority class, with Wilson intervals and the seconds it took.
 
-    python bench/pubmedqa.py --data ../shared/data/pubmedqa/pqal_dev.json [--limit N] [--concurrency 8]
+python bench/pubmedqa.py --data ../shared/data/pubmedqa/pqal_dev.json [--limit N] [--concurrency 8]
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def main() -> None:
         low, high = wilson(right, n)
         print(f"{name:<18} accuracy {right / n:.3f}  95% interval {low:.3f} to {high:.3f}  n = {n}")
     print(f"outcomes {dict(outcomes)}; gold {dict(targets)}; {seconds:.1f} s, {1000 * seconds / n:.0f} ms per case")
-    table = Counter((OPTIONS[s.target], OPTIONS[r.option] if r.option else r.status) for r, s in zip(reports, items, strict=True))
+    table = Counter(
+        (OPTIONS[s.target], OPTIONS[r.option] if r.option else r.status) for r, s in zip(reports, items, strict=True)
+    )
     for (gold, said), number in sorted(table.items()):
         print(f"  gold {gold:<6} said {said:<10} {number}")
 

@@ -1,6 +1,6 @@
 """Start-up, first answer, replay, journal and graph overhead, each beside a reference in the same run.
 
-    python bench/run.py            prints the table and writes docs/benchmarks.md
+python bench/run.py            prints the table and writes docs/benchmarks.md
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def first_answer(folder: Path) -> list[Row]:
     ask_s = _median_s(lambda: _command("ask", "examples/retina.yaml", "--json", "--runs", str(runs)), 3)
     code = "import langgraph.graph, pydantic, numpy, scipy.ndimage, skimage.filters, faiss, bm25s"
     imports_s = _median_s(lambda: subprocess.run([sys.executable, "-c", code], check=True), 3)
-    return [("first answer, `ask examples/retina.yaml`", f"{ask_s:.1f} s", f"its imports alone {imports_s:.1f} s", "< 5 s")]
+    return [
+        ("first answer, `ask examples/retina.yaml`", f"{ask_s:.1f} s", f"its imports alone {imports_s:.1f} s", "< 5 s")
+    ]
 
 
 def replay(folder: Path) -> list[Row]:
@@ -135,7 +137,14 @@ def overlap(folder: Path) -> list[Row]:
         ours = statistics.median(_once_s(lambda n=n, i=i: asyncio.run(cases(n, f"{n}-{i}"))) for i in range(3))
         plain = statistics.median(_once_s(lambda n=n: asyncio.run(direct(n))) for _ in range(3))
         name = "one case" if n == 1 else f"{n} cases at once"
-        rows.append((f"{name} ÷ critical path of {ideal:g} s", f"{ours / ideal:.3f}", f"plain asyncio {plain / ideal:.3f}", limit))
+        rows.append(
+            (
+                f"{name} ÷ critical path of {ideal:g} s",
+                f"{ours / ideal:.3f}",
+                f"plain asyncio {plain / ideal:.3f}",
+                limit,
+            )
+        )
     return rows
 
 
@@ -157,7 +166,9 @@ def cpu_per_call(folder: Path) -> list[Row]:
     asyncio.run(work())
     cpu_ms = 1000 * (time.process_time() - start_cpu) / (cases * calls)
     rate = cases * calls / (time.perf_counter() - start)
-    return [("client CPU per engine call", f"{cpu_ms:.1f} ms", f"{rate:.0f} calls/s with a free engine", "≤ 2 ms, ≥ 200/s")]
+    return [
+        ("client CPU per engine call", f"{cpu_ms:.1f} ms", f"{rate:.0f} calls/s with a free engine", "≤ 2 ms, ≥ 200/s")
+    ]
 
 
 def scripted(latency_s: float) -> ScriptedEngine:

@@ -113,7 +113,7 @@ def false_stops(data: Path, store: ImageStore) -> None:
             except InputError:
                 continue  # plans, reports and damaged files are no pictures
             verdicts.append(output.verdict)
-            if output.verdict != "go":
+            if output.verdict == "stop":
                 print(f"    {path.relative_to(data)}: {output.verdict}: {' '.join(output.observations)}")
         stops = [float(verdict == "stop") for verdict in verdicts]
         limited = sum(verdict == "go_with_limitation" for verdict in verdicts)

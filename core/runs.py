@@ -1,7 +1,7 @@
 """Where runs live: one folder per run, found again by the identity of its case and configuration.
 
-    runs/blobs/…                          pixels and masks, by sha256
-    runs/<case id>-<identity>-<n>/        one run: trace.jsonl, and report.json once it is finished
+runs/blobs/…                          pixels and masks, by sha256
+runs/<case id>-<identity>-<n>/        one run: trace.jsonl, and report.json once it is finished
 """
 
 from __future__ import annotations
@@ -122,7 +122,9 @@ def verify_run(path: Path) -> int:
     last = len(records)
     beside = trace.with_name(REPORT)
     if torn:
-        raise _bad_line(last + 1, "a whole line", f"{torn} bytes without an end", "ask the case again to resume the run")
+        raise _bad_line(
+            last + 1, "a whole line", f"{torn} bytes without an end", "ask the case again to resume the run"
+        )
     if records[-1].kind != "report":
         cut = beside.exists()
         raise _bad_line(

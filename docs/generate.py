@@ -1,7 +1,7 @@
 """Writes the generated parts of the README: the picture of the state machine, the help text and the demo's output.
 
-    python docs/generate.py           rewrite them
-    python docs/generate.py --check   exit 1 when they are not what the program says today
+python docs/generate.py           rewrite them
+python docs/generate.py --check   exit 1 when they are not what the program says today
 """
 
 from __future__ import annotations

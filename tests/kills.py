@@ -83,7 +83,9 @@ class LoggedEngine(ScriptedEngine):
 def make_engine(log: Log) -> LoggedEngine:
     def opinion(task: Task) -> SpecialistTurn:
         cited = task.own[0]
-        draft = OpinionDraft(reasoning="r", answer="Large.", claims=(ClaimDraft(text=cited.content, evidence=(cited.id,)),))
+        draft = OpinionDraft(
+            reasoning="r", answer="Large.", claims=(ClaimDraft(text=cited.content, evidence=(cited.id,)),)
+        )
         return SpecialistTurn(reasoning="r", opinion=draft)
 
     def verdict(task: Task) -> Verdict:
@@ -121,9 +123,7 @@ def consult(folder: Path) -> Report:
         id="kill", question="Is the heart large?",
         images=(Image(path=str(folder.parent / "noise.png"), modality="xray"),),
     )  # fmt: skip
-    clinic = Clinic(
-        make_engine(log), runs=folder / "runs", knowledge=LoggedKnowledge(log), tools=(tool, GATE)
-    )
+    clinic = Clinic(make_engine(log), runs=folder / "runs", knowledge=LoggedKnowledge(log), tools=(tool, GATE))
     return clinic.consult_sync(case)
 
 

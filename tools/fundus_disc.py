@@ -1,8 +1,9 @@
 """The optic disc in a colour fundus photograph: where it is and how wide. It says nothing about the cup.
 
 Method: the disc is the place that is bright at the scale of a disc and where vessels run together; brightness
-alone would follow bright lesions and reflexes at the rim. Around it, the picture without its vessels is split in two
-by Otsu's threshold and the bright part is the disc. Works at a field width of 640 px.
+alone would follow bright lesions and reflexes at the rim. Around the three likeliest places, the picture without its
+vessels is split in two by Otsu's threshold; of the three bright parts, the one of most contrast and roundness is the
+disc. Works at a field width of 640 px.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _WINDOW = 0.17
 """Half the side of the window around the disc, as a share of the field's width: discs are 0.1 to 0.27 of it wide."""
+_CANDIDATES, _APART = 3, 0.1
+_SIZES = (0.06, 0.33)
 _LEAST_CONTRAST = 0.08
 _LEAST_ROUNDNESS = 0.6
 
@@ -49,9 +52,10 @@ def find_disc(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The mask (H, W) of the optic disc. Raises ToolRefusedError when nothing looks like one."""
     field = field_of_view(rgb)
     small, inside = working_size(rgb, field)
-    disc = _grown(small, inside, _likeliest(small, inside))
-    share = 2.0 * (float(disc.mask.sum()) / 3.14159265) ** 0.5 / max(1, int(inside.any(axis=0).sum()))
-    if disc.contrast < _LEAST_CONTRAST or disc.roundness < _LEAST_ROUNDNESS or not 0.06 <= share <= 0.33:
+    light = _brightness(small, inside)
+    candidates = [_grown(light, inside, seed) for seed in _likeliest(small, light, inside)]
+    disc = max(candidates, key=lambda candidate: candidate.contrast * candidate.roundness**2)
+    if disc.contrast < _LEAST_CONTRAST or disc.roundness < _LEAST_ROUNDNESS:
         raise ToolRefusedError(
             expected="a fundus photograph with a bright, round optic disc",
             got="a picture in which no region stands out as one",
@@ -70,21 +74,27 @@ def _brightness(small: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[
     return np.asarray(ndimage.gaussian_filter(ndimage.grey_closing(light, size=(17, 17)), 2.0), dtype=np.float32)
 
 
-def _likeliest(small: NDArray[np.uint8], inside: NDArray[np.bool_]) -> tuple[int, int]:
-    """(row, column) where disc-sized brightness and vessel density are highest together."""
+def _likeliest(
+    small: NDArray[np.uint8], light: NDArray[np.float32], inside: NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """The three places (row, column) where disc-sized brightness and vessel density are highest together."""
     import numpy as np
     from scipy import ndimage
 
-    light = _brightness(small, inside)
     width = float(inside.any(axis=0).sum())
     bright = _mean_within(light, inside, 0.035 * width) - _mean_within(light, inside, 0.15 * width)
     vessels = _mean_within(vessel_mask(small, inside).astype(np.float32), inside, 0.05 * width)
     deep = ndimage.binary_erosion(inside, iterations=max(1, round(0.03 * width)))
     if not deep.any():
         deep = inside
-    score = _standard(bright, deep) + _standard(vessels, deep)
-    row, column = np.unravel_index(int(np.where(deep, score, -np.inf).argmax()), score.shape)
-    return int(row), int(column)
+    score = np.where(deep, _standard(bright, deep) + _standard(vessels, deep), -np.inf)
+    rows, columns = np.mgrid[: score.shape[0], : score.shape[1]]
+    places = []
+    for _ in range(_CANDIDATES):
+        row, column = (int(index) for index in np.unravel_index(int(score.argmax()), score.shape))
+        places.append((row, column))
+        score[(rows - row) ** 2 + (columns - column) ** 2 < (_APART * width) ** 2] = -np.inf
+    return places
 
 
 def _mean_within(values: NDArray[np.float32], inside: NDArray[np.bool_], sigma: float) -> NDArray[np.float32]:
@@ -93,8 +103,8 @@ def _mean_within(values: NDArray[np.float32], inside: NDArray[np.bool_], sigma: 
     from scipy import ndimage
 
     weight = inside.astype(np.float32)
-    total = np.maximum(ndimage.gaussian_filter(weight, sigma), 0.05)
-    return np.asarray(ndimage.gaussian_filter(values * weight, sigma) / total, dtype=np.float32)
+    total = np.maximum(ndimage.gaussian_filter(weight, sigma, truncate=2.0), 0.05)
+    return np.asarray(ndimage.gaussian_filter(values * weight, sigma, truncate=2.0) / total, dtype=np.float32)
 
 
 def _standard(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -104,14 +114,13 @@ def _standard(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[
     return np.asarray((values - chosen.mean()) / max(float(chosen.std()), 1e-6), dtype=np.float32)
 
 
-def _grown(small: NDArray[np.uint8], inside: NDArray[np.bool_], seed: tuple[int, int]) -> _Disc:
+def _grown(light: NDArray[np.float32], inside: NDArray[np.bool_], seed: tuple[int, int]) -> _Disc:
     """The bright region around `seed`, found twice: the second window is centred on the first result."""
     import numpy as np
     from scipy import ndimage
     from skimage.filters import threshold_otsu
     from skimage.morphology import convex_hull_image
 
-    light = _brightness(small, inside)
     width = float(inside.any(axis=0).sum())
     above = light - _mean_within(light, inside, 0.12 * width)
     half = round(_WINDOW * width)
@@ -130,6 +139,8 @@ def _grown(small: NDArray[np.uint8], inside: NDArray[np.bool_], seed: tuple[int,
         piece = labels == 1 + int(mass.argmax())
         mask = convex_hull_image(piece) & inside
         seed = (round(float(rows[mask].mean())), round(float(columns[mask].mean())))
+    if not _SIZES[0] <= 2.0 * float(np.sqrt(mask.sum() / np.pi)) / width <= _SIZES[1]:
+        return _Disc(mask=mask, contrast=0.0, roundness=0.0)
     around = ndimage.binary_dilation(mask, iterations=max(2, half // 4)) & inside & ~mask
     outside = float(light[around].mean()) if around.any() else 1.0
     box_rows, box_columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

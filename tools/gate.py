@@ -1,6 +1,6 @@
 """Whether an image can be read at all: blank, dark, flat, blurred, over-exposed, tiny. It does not know the anatomy.
 
-The limits were set so that no picture of twelve public data sets is stopped (see bench/tool_figures.py): stopping is
+The limits were set so that no picture of fourteen public data sets is stopped (see bench/tool_figures.py): stopping is
 only for pictures in which there is nothing to see. Long sides beyond 512 px are averaged down to that first, so that
 the sharpness of large and small pictures can be compared.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from .card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from .raster import resized
 
 if TYPE_CHECKING:
@@ -119,6 +119,15 @@ GATE = Tool(
         summary="Says whether an image can be read: blank, dark, flat, blurred, over-exposed or very small.",
         measures=("contrast in %", "sharpness index", "saturated share in %", "short side in px"),
         modalities=(),
+        figures=(
+            Figure(
+                metric="share of real pictures stopped",
+                value=0.0,
+                dataset="fourteen public sets",
+                n=1846,
+                interval=(0.0, 0.002),
+            ),
+        ),
         limits=("It does not check the body part, the view, or whether text is burnt in.",),
     ),
     arguments=ImageArguments,

@@ -58,7 +58,9 @@ def script(**changes: Any) -> dict[str, Any]:
     return {**lines, **{name: [search(), opine] for name in TEAM}, **changes}
 
 
-async def consult(runs: Path, latency_s: float = 0.0, case: Case = CASE, budget: Budget | None = None, **changes: Any) -> Report:
+async def consult(
+    runs: Path, latency_s: float = 0.0, case: Case = CASE, budget: Budget | None = None, **changes: Any
+) -> Report:
     return await Clinic(ScriptedEngine(script(**changes), latency_s=latency_s), runs=runs, budget=budget).consult(case)
 
 

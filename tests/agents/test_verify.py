@@ -12,10 +12,22 @@ TOOL = Source(kind="tool", name="ruler", version="1")
 EVIDENCE = {
     item.id: item
     for item in (
-        Evidence(id="r.t1", kind="measurement", name="ratio", content="The ratio is 0.57.", value=0.57, unit="1", source=TOOL),
-        Evidence(id="r.t2", kind="measurement", name="width", content="12.4 mm in the left eye", value=12.4, unit="mm", source=TOOL),
+        Evidence(
+            id="r.t1", kind="measurement", name="ratio", content="The ratio is 0.57.", value=0.57, unit="1", source=TOOL
+        ),
+        Evidence(
+            id="r.t2",
+            kind="measurement",
+            name="width",
+            content="12.4 mm in the left eye",
+            value=12.4,
+            unit="mm",
+            source=TOOL,
+        ),
         Evidence(id="r.p1", kind="passage", name="p", content="Above 0.5 the heart is enlarged (1992).", source=TOOL),
-        Evidence(id="r.c1", kind="criterion", name="cardiomegaly", content="0.57 is above 0.5: cardiomegaly", source=TOOL),
+        Evidence(
+            id="r.c1", kind="criterion", name="cardiomegaly", content="0.57 is above 0.5: cardiomegaly", source=TOOL
+        ),
     )
 }
 

@@ -13,6 +13,9 @@ YES_NO_MAYBE = {"yes", "no", "maybe"}
 MARGIN = 0.05
 """An option must lead the next by this much of the support, or none is chosen."""
 
+NEAR = 6
+"""How many terms away from an option's word the question's words still count as about it."""
+
 RESULT_SENTENCES = 5
 """Abstracts give their results last; chosen on the PubMedQA development set (docs/lab-log.md)."""
 
@@ -25,7 +28,9 @@ _FOR = re.compile(
     r"\b(?:significant(?:ly)?|associated|correlat\w+|increas\w+|decreas\w+|higher|lower|greater|improv\w+|reduc\w+|better"
     r"|worse|effective\w*|predict\w+|superior|more likely|p ?[<≤=] ?0?\.0\d+)\b", re.I,
 )  # fmt: skip
-_HEDGED = re.compile(r"\b(?:may|might|possibl[ey]|unclear|controversial|inconclusive|further (?:stud|research)\w*|limited)\b", re.I)
+_HEDGED = re.compile(
+    r"\b(?:may|might|possibl[ey]|unclear|controversial|inconclusive|further (?:stud|research)\w*|limited)\b", re.I
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,20 +77,23 @@ def _by_overlap(question: str, options: Mapping[str, str], passages: Sequence[Ev
 
 
 def _sentence_support(asked: set[str], option: Mapping[str, float], passage: Evidence) -> float:
+    """The best sentence: the share of the option's words in it, times how much of the question stands near them."""
     best = 0.0
     for start, end in sentences(passage.content):
-        words = set(terms(passage.content[start:end]))
-        about = len(words & asked) / max(1, len(asked))
-        share = sum(weight for word, weight in option.items() if word in words) / max(1e-9, sum(option.values()))
+        words = terms(passage.content[start:end])
+        places = [place for place, word in enumerate(words) if word in option]
+        near = (set(words[max(0, place - NEAR) : place + NEAR + 1]) & asked for place in places)
+        about = max((len(shared) for shared in near), default=0) / max(1, len(asked))
+        share = sum(option[word] for word in {words[place] for place in places}) / sum(option.values())
         best = max(best, share * (0.1 + about))
     return best
 
 
 def _by_polarity(options: Mapping[str, str], passages: Sequence[Evidence]) -> Choice:
     """Yes, no or maybe, by whether the last sentences, where results stand, report a finding, its absence, or doubt."""
-    last = [
-        (item.id, item.content[start:end]) for item in passages for start, end in sentences(item.content)
-    ][-RESULT_SENTENCES:]
+    last = [(item.id, item.content[start:end]) for item in passages for start, end in sentences(item.content)][
+        -RESULT_SENTENCES:
+    ]
     tally = {"yes": 0.3, "no": 0.0, "maybe": 0.0}
     for _, sentence in last:
         if _AGAINST.search(sentence):

@@ -12,10 +12,11 @@ from ...prompts import image_names
 from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
 from .options import YES_NO_MAYBE, Choice, choose_option
 
-FLOOR = 0.45
+FLOOR = 0.33
 """Share of the question's information a passage must cover to be called support."""
 
 ABSTENTION = "No support found: nothing measured, recorded or stored speaks to this question."
+UNMEASURED = "No tool here could measure this image, and passages alone cannot say what it shows."
 
 
 def consider(task: Task[Any]) -> SpecialistTurn:
@@ -33,10 +34,12 @@ def conclude(task: Task[Any]) -> OpinionDraft:
     """The option best supported, or what was measured, met and found; an abstention when there is nothing."""
     if task.case.options:
         return _choose(task)
-    relevant = [*_fired(task.evidence), *_of_this_question(task), *_passages(task.evidence)]
-    if not relevant:
+    known = [*_fired(task.evidence), *_of_this_question(task)]
+    relevant = [*known, *_passages(task.evidence)]
+    unmeasured = bool(task.case.images) and not known
+    if unmeasured or not relevant:
         return OpinionDraft(
-            reasoning="No evidence reaches the floor.", abstains=True, answer=ABSTENTION,
+            reasoning="No evidence reaches the floor.", abstains=True, answer=UNMEASURED if unmeasured else ABSTENTION,
             would_change_my_mind="a passage that covers the question, or a measurement of what it asks about",
         )  # fmt: skip
     claims = tuple(_claim(item) for item in relevant)
@@ -87,14 +90,15 @@ def _searches(case: Case) -> tuple[SearchRequest, ...]:
 
 
 def _fired(evidence: Iterable[Evidence]) -> list[Evidence]:
-    return [item for item in evidence if item.kind == "criterion" or item.name == "red flag"]
+    """Red flags, criteria that are met, and what changed since earlier visits."""
+    return [item for item in evidence if item.kind == "criterion" or item.name in ("red flag", "change")]
 
 
 def _of_this_question(task: Task[Any]) -> list[Evidence]:
     """Measurements, and values of earlier visits that the question speaks of; those it names come first."""
     asked = set(terms(task.case.question))
     values = [item for item in task.evidence if item.value is not None]
-    named = [item for item in values if asked & set(terms(item.name))]
+    named = [item for item in values if asked & set(terms(item.name.replace("_", " ")))]
     fresh = [item for item in task.own if item.value is not None and item not in named]
     return [*named, *fresh] if not task.case.dialogue or not named else named
 

@@ -1,0 +1,63 @@
+"""Optic-disc localisation: a drawn disc among distractors, a real photograph, and pictures without a disc."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from polyclinic.core.errors import ToolRefusedError
+from polyclinic.tools.card import ImageArguments
+from polyclinic.tools.fundus_disc import TOOL, FundusDisc, find_disc
+from polyclinic.tools.imaging import ImageStore, TakenIn
+
+Take = Callable[..., TakenIn]
+
+
+def eye(*, disc: bool) -> NDArray[np.uint8]:
+    """A field with vessels that meet at (300, 200), a bright disc there, and a small bright lesion elsewhere."""
+    rows, columns = np.mgrid[:400, :400].astype(float)
+    picture = np.zeros((400, 400, 3))
+    picture[:] = (150, 80, 40)
+    if disc:
+        picture[(rows - 200) ** 2 + (columns - 300) ** 2 < 28**2] = (240, 200, 120)
+    picture[(rows - 120) ** 2 + (columns - 120) ** 2 < 10**2] = (255, 255, 200)
+    for angle in np.linspace(0, 2 * np.pi, 9)[:-1]:
+        across = np.abs(np.cos(angle) * (rows - 200) - np.sin(angle) * (columns - 300))
+        along = np.sin(angle) * (rows - 200) + np.cos(angle) * (columns - 300)
+        if disc:
+            picture[(across < 2) & (along > 0)] *= 0.6
+    picture += np.random.default_rng(0).normal(0, 2, picture.shape)
+    picture[(rows - 200) ** 2 + (columns - 200) ** 2 > 185**2] = 0
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def test_the_disc_is_where_the_vessels_meet_not_where_it_is_brightest() -> None:
+    rows, columns = np.nonzero(find_disc(eye(disc=True)))
+    assert np.hypot(rows.mean() - 200, columns.mean() - 300) < 8
+    assert 2 * np.sqrt(len(rows) / np.pi) == pytest.approx(56, rel=0.15)
+
+
+def test_a_real_photograph(take: Take, store: ImageStore) -> None:
+    output = TOOL.run(ImageArguments(image=str(take("package://skimage/data/retina.jpg").image.blob)), store)
+    assert isinstance(output, FundusDisc)
+    assert np.hypot(output.disc_centre_x.value - 250, output.disc_centre_y.value - 655) < 80
+    assert 10 < output.disc_diameter.value < 20
+    box = output.disc_diameter.box_px
+    assert box is not None
+    assert box[0] < output.disc_centre_x.value < box[2]
+    assert store.open(str(output.disc_diameter.mask)).array.shape == (1411, 1411)
+
+
+def test_without_a_disc_it_refuses() -> None:
+    with pytest.raises(ToolRefusedError, match="no region stands out"):
+        find_disc(eye(disc=False))
+
+
+def test_a_field_without_any_bright_region_is_refused() -> None:
+    flat = np.zeros((400, 400, 3), np.uint8)
+    flat[20:380, 20:380] = (150, 80, 40)
+    with pytest.raises(ToolRefusedError):
+        find_disc(flat)
