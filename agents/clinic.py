@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.metadata
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 
 from ..core.blobs import Blobs
@@ -15,7 +15,7 @@ from ..core.errors import SetupError
 from ..core.events import Event, Reported
 from ..core.journal import Journal
 from ..core.report import Report, TraceRef
-from ..core.runs import Run, blobs_of, fork_run, open_run, read_run, report_of
+from ..core.runs import Opening, Run, blobs_of, fork, open_run, read_run, report_of
 from ..core.settings import Budget, Settings, load_settings
 from ..knowledge.corpus import shipped_passages
 from ..knowledge.criteria import criteria_version
@@ -80,7 +80,7 @@ class Clinic:
         """`consult` for programs that are not asynchronous."""
         return asyncio.run(self.consult(case))
 
-    async def stream(self, case: Case) -> AsyncIterator[Event]:
+    async def stream(self, case: Case) -> AsyncGenerator[Event, None]:
         """Events as they happen; the last one is `Reported`. Leaving early cancels the run, which can be resumed."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         work = asyncio.ensure_future(self.consult(case, listener=queue.put_nowait))
@@ -115,13 +115,14 @@ class Clinic:
         journal.close_with(report)
         return report
 
-    async def fork(self, run: str | Path, at_step: int, *, listener: Listener | None = None) -> Report:
-        """A new run beside `run` that takes over its decisions up to `at_step` and asks this clinic's engine, tools
+    async def fork(self, path: str | Path, at_step: int, *, listener: Listener | None = None) -> Report:
+        """A new run beside `path` that takes over its decisions up to `at_step` and asks this clinic's engine, tools
         and knowledge from there. Raises InputError for a step the trace does not have."""
-        trace, records = read_run(Path(run))
+        trace, records = read_run(Path(path))
         runs = trace.parent.parent
         config = {**self._config(), "notes": records[0].request["config"]["notes"]}
-        return await self._write(fork_run(runs, records, at_step, config, listener=listener), blobs_of(runs))
+        run = open_run(runs, fork(records, at_step, config), listener=listener)
+        return await self._write(run, blobs_of(runs))
 
     async def take_in(self, case: Case) -> tuple[Case, tuple[str, ...]]:
         """The case as it is recorded (pixels stored, identifiers gone) and the limitations that come of it.
@@ -157,7 +158,8 @@ class Clinic:
     ) -> Report:
         """`consult` for a case that was taken in before; its trace goes to `runs`, pixels stay in the clinic's."""
         recorded = case.model_dump(mode="json")
-        run = open_run(runs or self.runs, recorded, {**self._config(), "notes": list(notes)}, listener=listener)
+        opening = Opening(case=recorded, config={**self._config(), "notes": list(notes)})
+        run = open_run(runs or self.runs, opening, listener=listener)
         return await self._write(run, blobs_of(self.runs))
 
     async def _write(self, run: Run, blobs: Blobs) -> Report:

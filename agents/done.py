@@ -9,7 +9,7 @@ from .verify import evidence_of
 
 
 async def done(state: State, deps: Deps) -> State:
-    """The report: answered, abstained, needs_human or failed. Usage and the trace's hash are filled in by the clinic."""
+    """The report: answered, abstained, needs_human or failed. The clinic adds usage and trace."""
     if state.get("stop"):
         report = _without_answer(state, deps, "needs_human", f"A person must look at this first: {state['stop']}")
     elif state.get("failure"):

@@ -61,7 +61,7 @@ def to_specialists(state: State) -> list[Send] | str:
     """All specialists of the plan at the same time, each with the case and the evidence everyone shares."""
     if state.get("failure"):
         return "done"
-    shared = {key: state[key] for key in ("case", "shared", "plan") if key in state}  # type: ignore[literal-required]
+    shared = {key: state[key] for key in ("case", "shared", "plan") if key in state}
     return [Send("specialist", {**shared, "specialty": name}) for name in team(state)]
 
 
@@ -72,7 +72,7 @@ def after_verify(state: State) -> str:
 
 def _recorded(node: Node) -> Callable[[State, Runtime[Deps]], Awaitable[State]]:
     """`node` as LangGraph calls it, inside a span of the trace."""
-    name = node.__name__  # type: ignore[attr-defined]
+    name = node.__name__
 
     async def run(state: State, runtime: Runtime[Deps]) -> State:
         async with runtime.context.journal.node(name, state.get("specialty", "")):

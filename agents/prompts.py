@@ -43,7 +43,8 @@ def image_names(case: Case) -> dict[str, Image]:
 
 def fenced(content: str) -> str:
     """Text that came from outside, marked as data; a fence inside it cannot close the fence."""
-    return f"<<<untrusted\n{content.replace('<<<', '‹‹‹').replace('>>>', '›››').replace('untrusted', 'untrus‑ted')}\nuntrusted>>>"
+    harmless = content.replace("<<<", "‹‹‹").replace(">>>", "›››")
+    return f"<<<untrusted\n{harmless}\nuntrusted>>>"
 
 
 def _part(content: str) -> Json:

@@ -96,4 +96,4 @@ def _numbers(text: str) -> dict[str, float]:
 
 def _same(number: float, value: float, word: str) -> bool:
     decimals = len(re.split(r"[.,]", word)[1]) if re.search(r"[.,]", word) else 0
-    return abs(number - value) <= 0.5 * 10**-decimals + 1e-9
+    return abs(number - value) <= 0.5 * 10.0**-decimals + 1e-9

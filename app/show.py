@@ -49,7 +49,7 @@ def report(report: Report) -> None:
     total = report.usage.total
     _section(
         out, "Usage",
-        [f"{total.chat_calls} engine calls, {total.tool_calls} tool and retrieval calls, {total.seconds:.2f} s in them"],
+        [f"{total.chat_calls} engine calls, {total.tool_calls} tool and retrieval calls, {total.seconds:.2f} s in all"],
     )  # fmt: skip
     _section(out, "Trace", [report.trace.path, f"sha256 {report.trace.hash}"])
     out.print(Text(report.notice, style="italic"))

@@ -199,7 +199,7 @@ async def _twice() -> None:
 
 
 def _command(*words: str) -> None:
-    subprocess.run([PROGRAM, *words], check=True, capture_output=True, cwd=ROOT)  # noqa: S603
+    subprocess.run([PROGRAM, *words], check=True, capture_output=True, cwd=ROOT)
 
 
 def _once_s(work: Callable[[], object]) -> float:

@@ -232,7 +232,12 @@ class Journal:
                 "span_id": question.span_id, "request": question.request,
             }  # fmt: skip
         now = self._clock()
-        defaults = {"start_ns": now, "end_ns": now, "span_id": ROOT_SPAN, "trace_id": self.header.trace_id}
+        defaults: dict[str, Any] = {
+            "start_ns": now,
+            "end_ns": now,
+            "span_id": ROOT_SPAN,
+            "trace_id": self.header.trace_id,
+        }
         return self._file.append(kind=kind, name=name, **(defaults | fields))
 
     def _emit(self, event: Event) -> None:

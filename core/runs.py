@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -45,26 +46,34 @@ class Run:
         self.file.close()
 
 
-def identity(case: Json, config: Json) -> str:
-    """What makes two runs the same: the case, as recorded, and the configuration that answers it."""
-    return digest({"case": case, "config": config})
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What a run starts from: its case and configuration, and the decisions taken over when it is a fork."""
+
+    case: Json
+    config: Json
+    forked_from: Json = None
+    taken: tuple[Record, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """What makes two runs the same."""
+        return digest({"case": self.case, "config": self.config, "forked_from": self.forked_from})
 
 
 def open_run(
     runs: Path,
-    case: Json,
-    config: Json,
+    opening: Opening,
     *,
     listener: Callable[[Event], None] | None = None,
     clock: Callable[[], int] = time.time_ns,
 ) -> Run:
-    """Resume the newest run of this case and configuration if it is unfinished, else start the next one.
+    """Resume the newest run that started from `opening` if it is unfinished, else start the next one.
 
     A run that was killed between its closing record and report.json is not finished: it is replayed and copied.
-
     Raises RunLockedError when that run is being written, StorageError when the disk refuses.
     """
-    stem = f"{case['id']}-{identity(case, config)[:10]}"
+    stem = f"{opening.case['id']}-{opening.identity[:10]}"
     number = max(_numbers(runs, stem), default=1)
     while _finished(runs / f"{stem}-{number}"):
         number += 1
@@ -72,20 +81,22 @@ def open_run(
     file = TraceFile(folder / TRACE)
     if _finished(folder):  # by another process, before we had the lock
         file.close()
-        return open_run(runs, case, config, listener=listener, clock=clock)
-    return _start(folder, file, case, config, None, (), listener, clock)
+        return open_run(runs, opening, listener=listener, clock=clock)
+    try:
+        records = _opened(folder, file, opening, clock)
+        closed = records[-1].kind == "report"
+        journal = Journal(records, file=None if closed else file, listener=listener, clock=clock)
+    except BaseException:
+        file.close()
+        raise
+    return Run(folder=folder, journal=journal, file=file)
 
 
-def fork_run(
-    runs: Path,
-    origin: tuple[Record, ...],
-    at_step: int,
-    config: Json,
-    *,
-    listener: Callable[[Event], None] | None = None,
-    clock: Callable[[], int] = time.time_ns,
-) -> Run:
-    """A new run that takes over every decision of `origin` up to record `at_step` and goes live from there."""
+def fork(origin: tuple[Record, ...], at_step: int, config: Json) -> Opening:
+    """The opening of a run that takes over every decision of `origin` up to record `at_step`, and goes live from there.
+
+    Raises InputError for a step that `origin` does not have.
+    """
     if not 1 <= at_step <= origin[-1].seq:
         raise InputError(
             expected=f"a step between 1 and {origin[-1].seq}",
@@ -94,11 +105,7 @@ def fork_run(
         )
     taken = tuple(record for record in origin[: at_step + 1] if record.key and record.kind != "node")
     forked_from = {"trace": origin[-1].hash, "step": at_step, "steps": len(taken)}
-    case = origin[0].request["case"]
-    stem = f"{case['id']}-{digest([case, config, forked_from])[:10]}"
-    folder = runs / f"{stem}-{max(_numbers(runs, stem), default=0) + 1}"
-    file = TraceFile(folder / TRACE)
-    return _start(folder, file, case, config, forked_from, taken, listener, clock)
+    return Opening(case=origin[0].request["case"], config=config, forked_from=forked_from, taken=taken)
 
 
 def read_run(path: Path) -> tuple[Path, tuple[Record, ...]]:
@@ -199,36 +206,26 @@ def _finished(folder: Path) -> bool:
     return bool(records) and records[-1].kind == "report"
 
 
-def _start(
-    folder: Path,
-    file: TraceFile,
-    case: Json,
-    config: Json,
-    forked_from: Json,
-    taken: tuple[Record, ...],
-    listener: Callable[[Event], None] | None,
-    clock: Callable[[], int],
-) -> Run:
-    """Write the opening record unless there is one. The trace's id and the moment it began are decided here."""
-    if not file.records:
+def _opened(folder: Path, file: TraceFile, opening: Opening, clock: Callable[[], int]) -> tuple[Record, ...]:
+    """The records of the run, after writing what is missing of its start: the opening record and what was taken over.
+
+    The trace's id and the moment it began are decided here.
+    """
+    records = list(file.records)
+    if not records:
         now = clock()
-        request = {"format": FORMAT, "case": case, "config": config, "path": str(folder / TRACE)}
-        if forked_from is not None:
-            request["forked_from"] = forked_from
+        request = {"format": FORMAT, "case": opening.case, "config": opening.config, "path": str(folder / TRACE)}
+        if opening.forked_from is not None:
+            request["forked_from"] = opening.forked_from
         header = file.append(
-            kind="run", name=case["id"], trace_id=secrets.token_hex(16), span_id=ROOT_SPAN,
-            start_ns=now, end_ns=now, request=request, durable=not taken,
+            kind="run", name=opening.case["id"], trace_id=secrets.token_hex(16), span_id=ROOT_SPAN,
+            start_ns=now, end_ns=now, request=request, durable=True,
         )  # fmt: skip
-        copies = [file.append(**_copied(record, header.trace_id)) for record in taken]
-        file.records = (header, *copies)
-    closed = file.records[-1].kind == "report"
-    journal = Journal(file.records, file=None if closed else file, listener=listener, clock=clock)
-    return Run(folder=folder, journal=journal, file=file)
-
-
-def _copied(record: Record, trace_id: str) -> dict[str, object]:
-    fields = record.model_dump(exclude={"seq", "prev", "hash", "trace_id"})
-    return fields | {"trace_id": trace_id}
+        records.append(header)
+    for record in opening.taken[len(records) - 1 :]:
+        fields: dict[str, Any] = record.model_dump(exclude={"seq", "prev", "hash"})
+        records.append(file.append(**(fields | {"trace_id": records[0].trace_id})))
+    return tuple(records)
 
 
 def _bad_line(line: int, expected: str, got: str, fix: str) -> TraceError:

@@ -6,7 +6,6 @@ line with what it saw; stops with an exception at the first run that is not as i
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -155,7 +154,7 @@ def in_child(folder: Path, *, record: int = 0, how: str = "", after_s: float | N
             if record:
                 die_at(record, how)
             consult(folder)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
             print(repr(error), file=sys.stderr)
             os._exit(3)
         os._exit(0)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _WINDOW = 0.17
 """Half the side of the window around the disc, as a share of the field's width: discs are 0.1 to 0.27 of it wide."""
 _CANDIDATES, _APART = 3, 0.1
-_SIZES = (0.06, 0.33)
+_SIZES = (0.06, 0.3)
 _LEAST_CONTRAST = 0.08
 _LEAST_ROUNDNESS = 0.6
 
@@ -53,7 +53,8 @@ def find_disc(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     field = field_of_view(rgb)
     small, inside = working_size(rgb, field)
     light = _brightness(small, inside)
-    candidates = [_grown(light, inside, seed) for seed in _likeliest(small, light, inside)]
+    above = light - _mean_within(light, inside, 0.12 * float(inside.any(axis=0).sum()))
+    candidates = [_grown(light, above, inside, seed) for seed in _likeliest(small, light, inside)]
     disc = max(candidates, key=lambda candidate: candidate.contrast * candidate.roundness**2)
     if disc.contrast < _LEAST_CONTRAST or disc.roundness < _LEAST_ROUNDNESS:
         raise ToolRefusedError(
@@ -114,7 +115,9 @@ def _standard(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[
     return np.asarray((values - chosen.mean()) / max(float(chosen.std()), 1e-6), dtype=np.float32)
 
 
-def _grown(light: NDArray[np.float32], inside: NDArray[np.bool_], seed: tuple[int, int]) -> _Disc:
+def _grown(
+    light: NDArray[np.float32], above: NDArray[np.float32], inside: NDArray[np.bool_], seed: tuple[int, int]
+) -> _Disc:
     """The bright region around `seed`, found twice: the second window is centred on the first result."""
     import numpy as np
     from scipy import ndimage
@@ -122,7 +125,6 @@ def _grown(light: NDArray[np.float32], inside: NDArray[np.bool_], seed: tuple[in
     from skimage.morphology import convex_hull_image
 
     width = float(inside.any(axis=0).sum())
-    above = light - _mean_within(light, inside, 0.12 * width)
     half = round(_WINDOW * width)
     rows, columns = np.mgrid[: light.shape[0], : light.shape[1]]
     mask = piece = np.zeros_like(inside)
@@ -184,7 +186,8 @@ TOOL = Tool(
         measures=("disc diameter in % of the width of the field of view", "disc centre in px"),
         modalities=("fundus",),
         limits=(
-            "No figure of merit was measured: no data with disc labels was at hand; checked by eye only.",
+            "No figure of merit was measured: no data with disc labels was at hand. By eye, on all of CHASE_DB1 and "
+            "DRIVE training, 45 of 48 discs were marked at the right place, three refused or missed.",
             "Peripapillary atrophy may be counted as disc; a pale or swollen disc may be missed.",
         ),
     ),

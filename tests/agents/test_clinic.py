@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import time
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def test_a_real_image_case_is_answered_with_measured_evidence(tmp_path: Path) ->
     assert report.status == "answered"
     assert [member.specialty for member in report.team] == ["ophthalmology"]
     measured = {item.name: item for item in report.evidence if item.value is not None}
-    assert 5 < (measured["vessel_density"].value or 0) < 25 and measured["vessel_density"].unit == "%"
+    assert 5 < (measured["vessel_density"].value or 0) < 25
+    assert measured["vessel_density"].unit == "%"
     known = {item.id for item in report.evidence}
     assert report.claims
     assert all(claim.support == "supported" and set(claim.evidence) <= known for claim in report.claims)
@@ -66,7 +68,8 @@ def test_a_changed_prompt_is_the_named_divergence(tmp_path: Path, monkeypatch: p
     with pytest.raises(DivergenceError) as caught:
         asyncio.run(clinic.replay(report.trace.path))
     assert "chat 'triage' by triage" in str(caught.value)
-    assert "+" in str(caught.value) and "A new prompt." in str(caught.value)
+    assert "+" in str(caught.value)
+    assert "A new prompt." in str(caught.value)
 
 
 def test_a_changed_tool_version_is_the_named_divergence(tmp_path: Path) -> None:
@@ -125,8 +128,10 @@ def test_a_fork_takes_steps_over_and_asks_the_rest_of_the_new_engine(tmp_path: P
     triage = next(record.seq for record in steps if record.name == "triage")
     engine = Other()
     forked = asyncio.run(Clinic(engine).fork(report.trace.path, triage))
-    assert "triage" not in engine.asked and "attending" in engine.asked
-    assert forked.option == report.option and forked.engine == "other/1"
+    assert "triage" not in engine.asked
+    assert "attending" in engine.asked
+    assert forked.option == report.option
+    assert forked.engine == "other/1"
     assert report_text(asyncio.run(Clinic(runs=tmp_path).replay(forked.trace.path))) == report_text(forked)
     with pytest.raises(InputError, match="a step between 1 and"):
         asyncio.run(Clinic(engine).fork(report.trace.path, 999))
@@ -136,7 +141,8 @@ async def test_a_stream_shows_who_does_what_and_ends_with_the_report(tmp_path: P
     events = [event async for event in Clinic(runs=tmp_path).stream(TEXT)]
     assert [e.node for e in events if isinstance(e, NodeStarted)][:2] == ["intake", "triage"]
     assert any(isinstance(event, DecisionMade) and event.kind == "retrieval" for event in events)
-    assert isinstance(events[-1], Reported) and events[-1].report.option == "A"
+    assert isinstance(events[-1], Reported)
+    assert events[-1].report.option == "A"
 
 
 async def test_leaving_a_stream_cancels_the_run_which_can_be_resumed(tmp_path: Path) -> None:
@@ -149,10 +155,10 @@ async def test_leaving_a_stream_cancels_the_run_which_can_be_resumed(tmp_path: P
     async for event in stream:
         if isinstance(event, DecisionMade):
             break
-    await stream.aclose()  # type: ignore[attr-defined]
-    assert not list(tmp_path.glob("text-*/report.json"))
+    await stream.aclose()
+    assert not glob(f"{tmp_path}/text-*/report.json")
     assert (await Clinic(Slow(), runs=tmp_path).consult(TEXT)).option == "A"
-    assert len(list(tmp_path.glob("text-*"))) == 1
+    assert len(glob(f"{tmp_path}/text-*")) == 1
 
 
 async def test_an_error_in_a_stream_reaches_the_reader(tmp_path: Path) -> None:
@@ -224,7 +230,8 @@ def test_two_patients_in_dicom_headers_raise_without_naming_them(tmp_path: Path)
     images = tuple(Image(path=f"package://pydicom/data/test_files/{name}") for name in ("CT_small.dcm", "MR_small.dcm"))
     with pytest.raises(InputError, match="one patient per case") as caught:
         Clinic(runs=tmp_path).consult_sync(Case(question="x?", images=images))
-    assert "1CT1" not in str(caught.value) and "4MR1" not in str(caught.value)
+    assert "1CT1" not in str(caught.value)
+    assert "4MR1" not in str(caught.value)
 
 
 async def test_a_second_writer_is_refused(tmp_path: Path) -> None:

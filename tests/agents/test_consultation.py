@@ -38,8 +38,10 @@ async def test_a_conversation_is_a_chat_log_with_references(tmp_path: Path) -> N
     assert all(isinstance(message["content"], str) for message in messages)
     reference = messages[2]["polyclinic"]
     assert (path.parent / reference["run"]).is_file()
-    assert reference["evidence"] and len(reference["hash"]) == 64
-    assert is_transcript(path) and is_transcript(path.parent)
+    assert reference["evidence"]
+    assert len(reference["hash"]) == 64
+    assert is_transcript(path)
+    assert is_transcript(path.parent)
     assert not is_transcript((path.parent / reference["run"]).parent)
 
 

@@ -52,7 +52,9 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert done.returncode == 2, done.stderr
     line = done.stderr.strip()
     assert "\n" not in line, line
-    assert line.startswith("polyclinic: expected ") and "; got " in line and line.count(";") >= 2
+    assert line.startswith("polyclinic: expected ")
+    assert "; got " in line
+    assert line.count(";") >= 2
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     for word in words:
@@ -68,7 +70,8 @@ def test_a_case_file_is_answered_traced_verified_and_replayed(cli: Run, tmp_path
     replayed = cli("replay", run, "--json")
     assert (replayed.returncode, replayed.stdout) == (0, asked.stdout)
     verified = cli("verify", run)
-    assert verified.returncode == 0 and "the chain holds" in verified.stdout
+    assert verified.returncode == 0
+    assert "the chain holds" in verified.stdout
     tree = cli("trace", run)
     assert tree.returncode == 0
     for word in ("triage", "specialist endocrinology", "retrieval search", "attending", "report: answered"):
@@ -192,7 +195,8 @@ def test_damaged_unfinished_and_missing_runs(cli: Run, tmp_path: Path) -> None:
     trace.write_text("".join(lines[:-1]))
     assert f"line {len(lines)} to be the closing report" in cli("verify", trace.parent).stderr
     unfinished = cli("replay", trace.parent)
-    assert unfinished.returncode == 1 and "finish the run" in unfinished.stderr
+    assert unfinished.returncode == 1
+    assert "finish the run" in unfinished.stderr
     assert "unfinished" in cli("trace", trace.parent).stdout
     refused(cli("replay", "nowhere"), "nowhere")
     trace.write_text("")
@@ -203,7 +207,8 @@ def test_forks_and_what_they_need(cli: Run) -> None:
     report = json.loads(cli("ask", EXAMPLES / "multiple_choice.yaml", "--json").stdout)
     run = Path(report["trace"]["path"]).parent
     forked = json.loads(cli("replay", run, "--fork-at", "2", "--json").stdout)
-    assert forked["option"] == "C" and forked["trace"]["path"] != report["trace"]["path"]
+    assert forked["option"] == "C"
+    assert forked["trace"]["path"] != report["trace"]["path"]
     refused(cli("replay", run, "--fork-at", "999"), "a step between 1 and")
     refused(cli("replay", run, "--engine", "embedded"), "--fork-at")
 
@@ -212,7 +217,8 @@ def test_a_failed_case_exits_with_one(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "polyclinic.toml").write_text("budget = {seconds = 1e-9}")
     done = cli("ask", "--question", "Which HbA1c is a criterion for diabetes?")
     assert done.returncode == 1
-    assert "status: failed" in done.stdout and "budget.seconds" in done.stdout
+    assert "status: failed" in done.stdout
+    assert "budget.seconds" in done.stdout
 
 
 def test_abstaining_and_needing_a_human_are_not_failures(cli: Run) -> None:
@@ -247,14 +253,16 @@ def test_a_conversation_is_replayed_and_compared(cli: Run, tmp_path: Path) -> No
 def test_the_doctor_says_what_is_there_and_what_to_type(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     done = cli("doctor")
     assert done.returncode == 0
-    assert "faiss-cpu" in done.stdout and "22 specialties" in done.stdout
+    assert "faiss-cpu" in done.stdout
+    assert "22 specialties" in done.stdout
     import importlib.util
 
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "faiss" else find(name, *a))
     sick = cli("doctor")
     assert sick.returncode == 2
-    assert "MISSING" in sick.stdout and "pip install 'polyclinic[cpu]'" in sick.stdout
+    assert "MISSING" in sick.stdout
+    assert "pip install 'polyclinic[cpu]'" in sick.stdout
 
 
 def test_help_and_unknown_words(cli: Run) -> None:

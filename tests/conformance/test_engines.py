@@ -22,7 +22,7 @@ from polyclinic.core.runs import read_run, report_text
 
 CASE = Case(
     id="conformance",
-    question="A smoker with haemoptysis and weight loss has a pulmonary nodule on CT and an HbA1c of 8 %. What follows?",
+    question="A smoker with haemoptysis and weight loss has a pulmonary nodule on CT and HbA1c 8 %. What follows?",
     options={"A": "Interval CT, because the nodule exceeds 8 mm", "B": "A knee radiograph"},
     context=("The pulmonary nodule measures 9 mm. Follow-up CT was not yet done.",),
     metadata={"age": 61, "sex": "male"},

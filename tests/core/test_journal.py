@@ -10,11 +10,11 @@ import pytest
 from polyclinic.core.errors import DivergenceError, ModelError, RunLockedError, TraceError
 from polyclinic.core.journal import Journal, Outcome
 from polyclinic.core.report import Report, TraceRef
-from polyclinic.core.runs import fork_run, open_run, read_run, report_of, verify_run
+from polyclinic.core.runs import Opening, fork, open_run, read_run, report_of, verify_run
 from polyclinic.core.trace import read_trace
 
 CASE = {"id": "case-1", "question": "Why?"}
-CONFIG = {"engine": "test/1"}
+OPENING = Opening(case=CASE, config={"engine": "test/1"})
 
 
 class Source:
@@ -55,7 +55,7 @@ async def work(journal: Journal, source: Source, *names: str) -> list[str]:
 
 async def test_a_finished_run_replays_without_a_call_and_byte_for_byte(tmp_path: Path) -> None:
     source, names = Source(), ("a", "broken", "c")
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     live = await work(run.journal, source, *names)
     run.finish(report(run.journal))
     run.close()
@@ -73,7 +73,7 @@ async def test_a_finished_run_replays_without_a_call_and_byte_for_byte(tmp_path:
 
 async def test_equal_requests_are_told_apart_by_how_often_they_came(tmp_path: Path) -> None:
     source = Source()
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     for _ in range(3):
         await run.journal.decide("chat", "say", {}, source.ask("x"), scope="one")
     await run.journal.decide("chat", "say", {}, source.ask("x"), scope="other")
@@ -83,32 +83,32 @@ async def test_equal_requests_are_told_apart_by_how_often_they_came(tmp_path: Pa
 
 
 async def test_an_unfinished_run_resumes_and_a_finished_one_starts_the_next(tmp_path: Path) -> None:
-    first = open_run(tmp_path, CASE, CONFIG)
+    first = open_run(tmp_path, OPENING)
     await work(first.journal, Source(), "a")
     first.close()
     source = Source()
-    second = open_run(tmp_path, CASE, CONFIG)
+    second = open_run(tmp_path, OPENING)
     assert second.folder == first.folder
     assert await work(second.journal, source, "a", "b") == ["a answered", "b answered"]
     assert source.calls == ["b"]
     second.finish(report(second.journal))
     second.close()
-    third = open_run(tmp_path, CASE, CONFIG)
+    third = open_run(tmp_path, OPENING)
     third.close()
     assert third.folder.name == first.folder.name[:-1] + "2"
-    other = open_run(tmp_path, CASE, {"engine": "test/2"})
+    other = open_run(tmp_path, Opening(case=CASE, config={"engine": "test/2"}))
     other.close()
     assert other.folder.name.endswith("-1")
 
 
 async def test_a_run_killed_before_its_report_was_copied_is_finished_not_started_over(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     await work(run.journal, Source(), "a")
     run.finish(report(run.journal))
     run.close()
     (run.folder / "report.json").unlink()
     before, source = (run.folder / "trace.jsonl").read_bytes(), Source()
-    again = open_run(tmp_path, CASE, CONFIG)
+    again = open_run(tmp_path, OPENING)
     await work(again.journal, source, "a")
     again.finish(report(again.journal))
     again.close()
@@ -119,7 +119,7 @@ async def test_a_run_killed_before_its_report_was_copied_is_finished_not_started
 
 
 async def test_a_replay_names_the_step_that_diverges_and_shows_both_requests(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     await run.journal.decide("chat", "say", {"to": "the old prompt"}, Source().ask("x"), scope="one")
     run.finish(report(run.journal))
     run.close()
@@ -127,13 +127,15 @@ async def test_a_replay_names_the_step_that_diverges_and_shows_both_requests(tmp
     with pytest.raises(DivergenceError) as caught:
         await replay.decide("chat", "say", {"to": "the new prompt"}, Source().ask("x"), scope="one")
     text = str(caught.value)
-    assert "step 1" in text and "the old prompt" in text and "the new prompt" in text
+    assert "step 1" in text
+    assert "the old prompt" in text
+    assert "the new prompt" in text
     with pytest.raises(DivergenceError, match="no more steps of other"):
         await replay.decide("chat", "say", {}, Source().ask("x"), scope="other")
 
 
 async def test_a_changed_version_diverges(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     await run.journal.decide("tool", "ruler", {}, Source().ask("x"), scope="one", version="1")
     run.finish(report(run.journal))
     run.close()
@@ -142,7 +144,7 @@ async def test_a_changed_version_diverges(tmp_path: Path) -> None:
 
 
 async def test_a_replayed_report_must_be_the_recorded_one(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     run.finish(report(run.journal))
     run.close()
     replay = Journal(read_run(run.folder)[1])
@@ -151,7 +153,7 @@ async def test_a_replayed_report_must_be_the_recorded_one(tmp_path: Path) -> Non
 
 
 async def test_an_unfinished_trace_does_not_replay_past_its_end(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     run.close()
     replay = Journal(read_run(run.folder)[1])
     with pytest.raises(DivergenceError, match="to finish the run"):
@@ -161,57 +163,64 @@ async def test_an_unfinished_trace_does_not_replay_past_its_end(tmp_path: Path) 
 
 
 async def test_a_fork_takes_over_steps_and_asks_the_rest_of_another_version(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     for name in ("a", "b", "c"):
         await run.journal.decide("chat", "say", {"to": name}, Source().ask(name), scope="one", version="old")
     run.finish(report(run.journal))
     run.close()
     source = Source()
-    fork = fork_run(tmp_path, read_run(run.folder)[1], 2, {"engine": "test/2"})
+    opening = fork(read_run(run.folder)[1], 2, {"engine": "test/2"})
+    started = open_run(tmp_path, opening)
+    started.close()
+    trace = started.folder / "trace.jsonl"
+    trace.write_bytes(b"".join(trace.read_bytes().splitlines(keepends=True)[:2]))  # killed while taking over
+    forked = open_run(tmp_path, opening)
+    assert forked.folder == started.folder
     for name in ("a", "b", "c"):
-        await fork.journal.decide("chat", "say", {"to": name}, source.ask(name), scope="one", version="new")
+        await forked.journal.decide("chat", "say", {"to": name}, source.ask(name), scope="one", version="new")
     assert source.calls == ["c"]
-    fork.finish(report(fork.journal))
-    fork.close()
-    replay = Journal(read_run(fork.folder)[1])
+    forked.finish(report(forked.journal))
+    forked.close()
+    replay = Journal(read_run(forked.folder)[1])
     for name in ("a", "b", "c"):
         await replay.decide("chat", "say", {"to": name}, source.ask(name), scope="one", version="new")
     assert source.calls == ["c"]
-    assert verify_run(fork.folder) == 6
+    assert verify_run(forked.folder) == 6
 
 
 async def test_the_clock_is_a_decision(tmp_path: Path) -> None:
     moments = iter(range(10**18, 2 * 10**18, 10**15))
-    run = open_run(tmp_path, CASE, CONFIG, clock=lambda: next(moments))
+    run = open_run(tmp_path, OPENING, clock=lambda: next(moments))
     then = await run.journal.now("one")
     run.finish(report(run.journal))
     run.close()
-    assert then.startswith("2001-") and then.endswith("Z")
+    assert then.startswith("2001-")
+    assert then.endswith("Z")
     assert await Journal(read_run(run.folder)[1]).now("one") == then
 
 
 async def test_time_between_sessions_is_not_time_worked(tmp_path: Path) -> None:
     now = [10**18]
-    run = open_run(tmp_path, CASE, CONFIG, clock=lambda: now[0])
+    run = open_run(tmp_path, OPENING, clock=lambda: now[0])
     now[0] += 3 * 10**9
     await run.journal.decide("chat", "say", {}, Source().ask("x"), scope="one")
     run.close()
     now[0] += 86_400 * 10**9
-    again = open_run(tmp_path, CASE, CONFIG, clock=lambda: now[0])
+    again = open_run(tmp_path, OPENING, clock=lambda: now[0])
     now[0] += 10**9
     assert again.journal.elapsed_s() == pytest.approx(4.0)
     again.close()
 
 
 async def test_a_run_has_one_writer(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     with pytest.raises(RunLockedError):
-        open_run(tmp_path, CASE, CONFIG)
+        open_run(tmp_path, OPENING)
     run.close()
 
 
 async def test_usage_adds_up_per_agent_whatever_order_they_came_in(tmp_path: Path) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     await work(run.journal, Source(), "b", "a")
     usage = run.journal.usage()
     run.close()
@@ -222,7 +231,7 @@ async def test_usage_adds_up_per_agent_whatever_order_they_came_in(tmp_path: Pat
 
 @pytest.mark.parametrize("kept", ["none", "report only"])
 async def test_lines_cut_off_the_end_of_a_finished_run_are_missed(tmp_path: Path, kept: str) -> None:
-    run = open_run(tmp_path, CASE, CONFIG)
+    run = open_run(tmp_path, OPENING)
     await work(run.journal, Source(), "a")
     run.finish(report(run.journal))
     run.close()

@@ -68,7 +68,7 @@ def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, pos
     position %= len(data) - 1  # the very last newline may only be torn off, which is a resume and no change
     data[position] ^= flip
     path.write_bytes(data)
-    with pytest.raises(TraceError, match="line [123] to be"):
+    with pytest.raises(TraceError, match=r"line [123] to be"):
         read_trace(path)
 
 

@@ -52,7 +52,7 @@ def _overruled(opinion: Opinion, winner: str, weights: dict[str, float]) -> Diss
     return Dissent(
         specialty=opinion.specialty,
         answer=opinion.answer,
-        why_overruled=f"option {option} has weight {weights.get(option, 0.0):.2f}, option {winner} {weights[winner]:.2f}",
+        why_overruled=f"weight {weights.get(option, 0.0):.2f} for {option}, {weights[winner]:.2f} for {winner}",
     )
 
 

@@ -20,10 +20,11 @@ RESULT_SENTENCES = 5
 """Abstracts give their results last; chosen on the PubMedQA development set (docs/lab-log.md)."""
 
 _AGAINST = re.compile(
-    r"\b(?:no (?:\w+ ){0,2}(?:difference|association|correlation|relation\w*|effect|benefit|evidence|increase|change|impact"
-    r"|influence|improvement)s?|not? (?:statistically )?significant\w*|(?:did|does|do|was|were|is|are|could|can) not|cannot"
-    r"|nor|neither|failed to|similar|comparable|unrelated|independent of|unchanged|p ?[>≥] ?0?\.\d+)\b", re.I,
-)  # fmt: skip
+    r"\b(?:no (?:\w+ ){0,2}(?:difference|association|correlation|relation\w*|effect|benefit|evidence|increase|change"
+    r"|impact|influence|improvement)s?|not? (?:statistically )?significant\w*|(?:did|does|do|was|were|is|are|could|can)"
+    r" not|cannot|nor|neither|failed to|similar|comparable|unrelated|independent of|unchanged|p ?[>≥] ?0?\.\d+)\b",
+    re.I,
+)
 _FOR = re.compile(
     r"\b(?:significant(?:ly)?|associated|correlat\w+|increas\w+|decreas\w+|higher|lower|greater|improv\w+|reduc\w+|better"
     r"|worse|effective\w*|predict\w+|superior|more likely|p ?[<≤=] ?0?\.0\d+)\b", re.I,
