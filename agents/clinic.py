@@ -22,6 +22,7 @@ from ..knowledge.criteria import criteria_version
 from ..knowledge.index import Index
 from ..knowledge.store import Hit, Knowledge, Query
 from ..tools.card import Tool
+from ..tools.gate import GATE
 from ..tools.imaging import ImageStore
 from ..tools.registry import TOOLS, Toolbox
 from .consultation import Consultation
@@ -41,7 +42,8 @@ class Clinic:
     """Asks a team of specialists about cases, and replays what they said.
 
     `engine` is "embedded" or an engine object; `runs` the folder for traces; `knowledge` a searchable store (the
-    shipped passages when None); `tools` the expert tools (the shipped table when None); `root` the only folder that
+    shipped passages when None); `tools` the expert tools (the shipped table when
+    None; the image gate is always there); `root` the only folder that
     images may be read from (any when None). What is not given comes from the settings.
     """
 
@@ -65,7 +67,7 @@ class Clinic:
         self.root = settings.root
         self.budget = budget or settings.budget
         self.knowledge = _shipped_knowledge() if knowledge is None else knowledge
-        self.toolbox = Toolbox(TOOLS if tools is None else tools)
+        self.toolbox = Toolbox(TOOLS if tools is None else _with_gate(tools))
 
     async def consult(self, case: Case, *, listener: Listener | None = None) -> Report:
         """The report on `case`; an unfinished run of the same case and configuration is resumed.
@@ -201,6 +203,12 @@ class Clinic:
             "budget": self.budget.model_dump(mode="json"),
             "notes": [],
         }
+
+
+def _with_gate(tools: Iterable[Tool]) -> list[Tool]:
+    """The tools with the image gate among them: intake cannot do without it."""
+    chosen = list(tools)
+    return chosen if any(tool.card.name == GATE.card.name for tool in chosen) else [*chosen, GATE]
 
 
 def make_engine(settings: Settings) -> Engine:

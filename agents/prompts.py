@@ -1,5 +1,7 @@
-"""Tasks as chat messages, in the order that lets a server reuse its prefix cache: preamble, case, shared evidence,
-and only then role and task. It words nothing itself: the texts are the Markdown files beside it."""
+"""Tasks as chat messages, in the order that lets a server reuse its prefix cache.
+
+Preamble, case, shared evidence, and only then role and task. It words nothing itself: the texts are Markdown files.
+"""
 
 from __future__ import annotations
 

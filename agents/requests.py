@@ -1,5 +1,7 @@
-"""The three things an agent can ask for (a reply, a tool, a look-up), each a decision of the journal. It decides
-nothing itself: budgets and deadlines are kept here, what to ask is the nodes' affair."""
+"""The three things an agent can ask for, each a decision of the journal: a reply, a tool's result, a look-up.
+
+Budgets and deadlines are kept here; what to ask is the nodes' affair.
+"""
 
 from __future__ import annotations
 

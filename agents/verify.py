@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..core.evidence import Claim, Evidence, Support
+from ..core.case import Case
+from ..core.evidence import Claim, Evidence, Source, Support
 from .requests import Deps
 from .state import State
 from .tasks import ClaimDraft
@@ -28,6 +29,7 @@ async def verify(state: State, deps: Deps) -> State:
     problems = [f"{claim.support}: “{claim.text}”: {claim.why}" for claim in claims if claim.support != "supported"]
     problems += unmentioned(claims, evidence)
     options = state["case"].options
+    problems += _loose_numbers(verdict.answer, state["case"], evidence)
     if not verdict.abstains and options and verdict.option not in options:
         problems.append(f"expected one of the options {', '.join(options)}; got {verdict.option!r}")
     if not verdict.abstains and not claims:
@@ -76,6 +78,16 @@ def unmentioned(claims: tuple[Claim, ...], evidence: Mapping[str, Evidence]) -> 
         f"criterion {item.id} is met ({item.name}) and no claim mentions it"
         for item in evidence.values()
         if item.kind == "criterion" and item.id not in cited
+    ]
+
+
+def _loose_numbers(answer: str, case: Case, evidence: Mapping[str, Evidence]) -> list[str]:
+    """Numbers of the answer that stand neither in the evidence nor in the question."""
+    asked = " ".join((case.question, *case.options.values()))
+    given = Evidence(id="", kind="observation", content=asked, source=Source(kind="case", name="question"))
+    return [
+        f"the answer says {word}, which no evidence says"
+        for word in _stray_numbers(answer, [given, *evidence.values()])
     ]
 
 

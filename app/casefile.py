@@ -12,14 +12,16 @@ from pydantic import ValidationError
 
 from ..core.case import Case, Visit
 from ..core.errors import InputError
+from ..tools.locate import locate
 
 LIMIT_BYTES = 20_000_000
 
 
-def read_case(path: Path) -> dict[str, Any]:
-    """The fields of a case file (JSON or YAML), its image paths made relative to the file's own folder.
+def read_case(path: Path, *, root: Path | None = None) -> dict[str, Any]:
+    """The fields of a case file (JSON or YAML), with its images found beside it.
 
-    Raises InputError when the file is missing, not text, not JSON or YAML, or no mapping.
+    Image paths are relative to the file's folder and must not lead out of it (or out of `root` when that is given).
+    Raises InputError when the file is missing, not text, not JSON or YAML, no mapping, or names an image elsewhere.
     """
     fields = _parse(path)
     if not isinstance(fields, dict):
@@ -30,8 +32,8 @@ def read_case(path: Path) -> dict[str, Any]:
         )
     for image in _images(fields):
         name = image.get("path")
-        if isinstance(name, str) and "://" not in name:
-            image["path"] = str(path.parent / name)
+        if isinstance(name, str) and not name.startswith("package://"):
+            image["path"] = str(locate(name, base=path.parent, root=root or path.parent))
     return fields
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -18,26 +18,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Engine = Annotated[Optional[str], typer.Option(help="embedded (the default).")]  # noqa: UP045 - typer reads it
-Model = Annotated[Optional[str], typer.Option(help="The model's name, for engines that serve several.")]  # noqa: UP045
+Engine = Annotated[str | None, typer.Option(help="embedded (the default).")]
+Model = Annotated[str | None, typer.Option(help="The model's name, for engines that serve several.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Run = Annotated[Path, typer.Argument(help="A trace file, a run folder or a transcript.")]
 
 
 @app.command()
 def ask(
-    case: Annotated[Optional[Path], typer.Argument(help="A case file, JSON or YAML.")] = None,  # noqa: UP045
-    question: Annotated[Optional[str], typer.Option(help="The question (wins over the case file's).")] = None,  # noqa: UP045
-    image: Annotated[Optional[list[str]], typer.Option(help="PNG, JPEG or DICOM file; may be repeated.")] = None,  # noqa: UP045
-    modality: Annotated[
-        Optional[str], typer.Option(help="What the images are, such as fundus, ct or histology.")  # noqa: UP045
-    ] = None,
-    options: Annotated[Optional[str], typer.Option(help='Answer options: "A=first;B=second".')] = None,  # noqa: UP045
-    visits: Annotated[Optional[Path], typer.Option(help="A file with earlier visits.")] = None,  # noqa: UP045
+    case: Annotated[Path | None, typer.Argument(help="A case file, JSON or YAML.")] = None,
+    question: Annotated[str | None, typer.Option(help="The question (wins over the case file's).")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="PNG, JPEG or DICOM file; may be repeated.")] = None,
+    modality: Annotated[str | None, typer.Option(help="What the images are, such as fundus, ct or histology.")] = None,
+    options: Annotated[str | None, typer.Option(help='Answer options: "A=first;B=second".')] = None,
+    visits: Annotated[Path | None, typer.Option(help="A file with earlier visits.")] = None,
     engine: Engine = None,
     model: Model = None,
-    runs: Annotated[Optional[Path], typer.Option(help="Folder for traces (default: runs).")] = None,  # noqa: UP045
-    root: Annotated[Optional[Path], typer.Option(help="The only folder images may be read from.")] = None,  # noqa: UP045
+    runs: Annotated[Path | None, typer.Option(help="Folder for traces (default: runs).")] = None,
+    root: Annotated[Path | None, typer.Option(help="The only folder images may be read from.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the clinic about a case; the same command resumes a run that was interrupted."""
@@ -52,7 +50,7 @@ def ask(
 @app.command()
 def replay(
     path: Run,
-    fork_at: Annotated[Optional[int], typer.Option(help="Replay up to this step, then go live.")] = None,  # noqa: UP045
+    fork_at: Annotated[int | None, typer.Option(help="Replay up to this step, then go live.")] = None,
     engine: Engine = None,
     model: Model = None,
     as_json: AsJson = False,

@@ -36,7 +36,8 @@ def ask(
     as_json: bool,
 ) -> None:
     """Make the case, consult, print the report; exit 1 when it failed."""
-    fields = read_case(case_file) if case_file else {}
+    chosen = load_settings(settings)
+    fields = read_case(case_file, root=chosen.root) if case_file else {}
     if question is not None:
         fields["question"] = question
     if images:
@@ -51,9 +52,6 @@ def ask(
             expected="a question", got="none", fix="type polyclinic ask CASE.yaml, or polyclinic ask --question …"
         )
     case = make_case(fields)
-    chosen = load_settings(settings)
-    if case_file is not None and chosen.root is None and not images:
-        chosen = chosen.model_copy(update={"root": case_file.resolve().parent})
     clinic = Clinic(settings=chosen)
     _finish(_watched(lambda listener: clinic.consult(case, listener=listener), as_json), as_json)
 

@@ -143,7 +143,7 @@ def verify_run(path: Path) -> int:
     report = report_of(records)
     if report.trace.hash != records[-1].prev:
         raise _bad_line(last, "a report sealed with this trace's hash", "another hash", "restore the trace from a copy")
-    if beside.exists() and beside.read_text() != report_text(report):
+    if beside.exists() and beside.read_text(encoding="utf-8") != report_text(report):
         raise TraceError(
             expected=f"{beside} to be the report of line {last}",
             got="another text",
@@ -179,7 +179,7 @@ def write_report(folder: Path, report: Report) -> None:
     """Write report.json in one step. Raises StorageError when the disk refuses."""
     part = folder / f"{REPORT}.part"
     try:
-        part.write_text(report_text(report))
+        part.write_text(report_text(report), encoding="utf-8")
         part.replace(folder / REPORT)
     except OSError as error:
         raise StorageError(

@@ -1,5 +1,7 @@
-"""The settings and the one reader of the environment: defaults, then a TOML file, then POLYCLINIC_* variables, then
-arguments, each stronger than the one before."""
+"""The settings, and the one reader of the environment.
+
+Defaults, then a TOML file, then POLYCLINIC_* variables, then arguments: each is stronger than the one before.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ _VARYING = (
     (re.compile(r"\d+\.\d+ s\b"), "… s"),
     (re.compile(r"sha256 [0-9a-f]{64}"), "sha256 …"),
     (re.compile(r"\S*/runs/"), "runs/"),
+    (re.compile(r"-[0-9a-f]{10}-(?=\d)"), "-…-"),
 )
 
 

@@ -108,7 +108,8 @@ def _dark_detail(green: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArr
     background = ndimage.gaussian_filter(green * weight, sigma) / total
     smooth = ndimage.gaussian_filter(np.where(inside, green, background), 0.7)
     hat = ndimage.grey_closing(smooth, size=(25, 25)) - smooth
-    return np.where(inside, hat / np.maximum(background, 10.0), 0.0).astype(np.float32)
+    floor = max(10.0, 0.5 * float(np.median(background[inside])))  # the noise of dark corners is no vessel
+    return np.where(inside, hat / np.maximum(background, floor), 0.0).astype(np.float32)
 
 
 def _line_response(detail: NDArray[np.float32]) -> NDArray[np.float32]:

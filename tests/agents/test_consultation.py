@@ -59,7 +59,7 @@ async def test_the_same_turns_of_another_configuration_differ_where_they_differ(
     conversation = read_transcript(await talk(tmp_path))
     same = [rerun.same async for rerun in ask_again(Clinic(runs=tmp_path), conversation)]
     assert same == [True, True]
-    without_tools = Clinic(runs=tmp_path, tools=[t for t in Clinic().toolbox._tools.values() if not t.card.modalities])
+    without_tools = Clinic(runs=tmp_path, tools=())
     other = [rerun async for rerun in ask_again(without_tools, conversation)]
     assert [rerun.same for rerun in other] == [False, False]
 

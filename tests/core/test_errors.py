@@ -1,0 +1,45 @@
+"""Errors say what was expected, what came and what to do, and recorded ones come back as they were."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from polyclinic.core.errors import (
+    BudgetSpentError,
+    DecisionError,
+    MissingExtraError,
+    ModelError,
+    PolyclinicError,
+    ToolBrokenError,
+    ToolRefusedError,
+)
+
+
+@pytest.mark.parametrize("kind", [ModelError, BudgetSpentError, ToolRefusedError, ToolBrokenError])
+def test_a_recorded_error_comes_back_as_it_was(kind: type[DecisionError]) -> None:
+    error = kind(expected="a", got="b", fix="c")
+    again = DecisionError.from_record(error.as_record())
+    assert type(again) is kind
+    assert str(again) == str(error) == "expected a; got b; c"
+
+
+def test_errors_cross_process_borders() -> None:
+    error = pickle.loads(pickle.dumps(ModelError(expected="a", got="b", fix="c")))  # noqa: S301 - our own bytes
+    assert isinstance(error, ModelError)
+    assert error.fix == "c"
+
+
+def test_a_missing_extra_says_what_to_type() -> None:
+    assert "pip install 'polyclinic[cpu]'" in str(MissingExtraError.of("faiss-cpu", "cpu"))
+
+
+def test_the_tree_is_the_one_drawn_on_top() -> None:
+    import polyclinic.core.errors as module
+
+    def below(kind: type) -> set[str]:
+        return {name for child in kind.__subclasses__() for name in (child.__name__, *below(child))}
+
+    drawn = {word for word in (module.__doc__ or "").split() if word.endswith("Error")}
+    assert below(PolyclinicError) | {"PolyclinicError"} == drawn

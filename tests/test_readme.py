@@ -1,0 +1,88 @@
+"""What the README says is run: its snippets, its commands, its tree."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a user's own, with the examples, a picture, a case that was asked and a conversation."""
+    from pydicom.data import get_testdata_file
+
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    shutil.copy(str(get_testdata_file("CT_small.dcm", download=False)), folder / "scan.dcm")
+    polyclinic(folder, "ask examples/retina.yaml")
+    for snippet in blocks("python"):
+        done = subprocess.run([sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def polyclinic(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("polyclinic")
+    return subprocess.run([program, *shlex.split(words)], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [line.removeprefix("$ polyclinic ") for line in lines if line.startswith("$ polyclinic ")]
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(blocks("python")) >= 2
+    assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_works(folder: Path, command: str) -> None:
+    words = command
+    for shown in re.findall(r"runs/\S*…\S*", command):
+        pattern = shown.removeprefix("runs/").replace("…", "*")
+        found = sorted((folder / "runs").glob(pattern))
+        assert found, f"no run matches {shown}"
+        words = words.replace(shown, str(found[0]))
+    done = polyclinic(folder, words.split("  #")[0].split(" # ")[0])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_make_targets_it_names_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", README):
+        if target not in ("a", "sure"):
+            assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_folder_is_in_the_tree() -> None:
+    tracked = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
+    tracked -= {"runs", "build", "dist", "polyclinic.egg-info", "htmlcov"}
+    shown = set(re.findall(r"^(\w+)/ ", README, re.M))
+    assert tracked == shown
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", *(p.name for p in (ROOT / "docs" / "decisions").glob("*.md"))]
+)
+def test_links_and_named_files_exist(page: str) -> None:
+    path = ROOT / page if "/" in page or page == "README.md" else ROOT / "docs" / "decisions" / page
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (path.parent / link).exists(), link
+    for named in re.findall(r"`((?:core|agents|tools|knowledge|evals|app|tests|bench|docs)/[\w/]+\.\w+)`", text):
+        assert (ROOT / named).exists(), named
