@@ -66,7 +66,7 @@ def vessels(data: Path, store: ImageStore) -> None:
                 human.append(_dice(_truth(second) > 0, truth))
         _print("fundus_vessels", "Dice, mean", name, dice)
         if name == "CHASE_DB1":
-            _print("fundus_vessels", "Dice, mean", "CHASE_DB1 subjects 5 to 14, not used to choose constants", dice[8:])
+            _print("fundus_vessels", "Dice, mean", "CHASE_DB1 subjects 5 to 14, filter not tuned on them", dice[8:])
         _print("fundus_vessels", "vessel density, mean absolute error in points", name, density)
         _print("(second observer)", "Dice, mean", name, human)
 

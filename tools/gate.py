@@ -128,7 +128,10 @@ GATE = Tool(
                 interval=(0.0, 0.002),
             ),
         ),
-        limits=("It does not check the body part, the view, or whether text is burnt in.",),
+        limits=(
+            "It does not check the body part, the view, or whether text is burnt in.",
+            "Its limits were set on samples of the same sets as its figure.",
+        ),
     ),
     arguments=ImageArguments,
     output=Quality,
