@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, FiniteFloat, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from .canonical import digest
 from .errors import InputError
@@ -29,7 +29,7 @@ class Image(Frozen):
 
     Given by the user as a `path` (PNG, JPEG or DICOM, or `package://skimage/data/retina.jpg`); once the clinic has
     taken it in, `blob` names the de-identified pixels by their sha256 and `path` is gone. `spacing_mm` is
-    (row, column); `size_px` is (width, height).
+    (row, column); `size_px` is (width, height); `frame` counts from 1, as DICOM does.
     """
 
     path: str | None = None
@@ -56,7 +56,7 @@ class Lab(Frozen):
     """One measured value of a visit, with its unit and, where known, the reference interval [low, high]."""
 
     name: Text
-    value: FiniteFloat
+    value: float
     unit: str = ""
     low: float | None = None
     high: float | None = None
@@ -86,7 +86,8 @@ class Case(Frozen):
     """A question about one patient, with all that is known.
 
     `options` maps capital letters to answer texts (a multiple-choice question); `context` is text that came with
-    the question, such as an abstract or a vignette; `metadata` holds plain facts such as age and sex. `id` is
+    the question, such as an abstract or a vignette; `metadata` holds plain facts: criteria read `sex` ("female" or "male"), `age` in
+    years and `pregnant`. `id` is
     derived from the content when it is not given.
     """
 

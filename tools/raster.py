@@ -106,7 +106,7 @@ def read_raster(data: bytes, *, shown: str, frame: int | None) -> Raster:
 def png_bytes(array: NDArray[np.uint8]) -> bytes:
     """`array` (H, W) or (H, W, 3) as a PNG without any metadata."""
     buffer = io.BytesIO()
-    _pil().fromarray(array).save(buffer, "PNG", compress_level=4)
+    _pil().fromarray(array).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
