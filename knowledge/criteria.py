@@ -153,8 +153,6 @@ def _compare(criterion: Criterion, item: Evidence, unknown: list[str]) -> tuple[
     why = ""
     if unknown:
         why = f"{' and '.join(unknown)} not known"
-    elif not math.isfinite(value):
-        why = "not a finite number"
     elif unit is None:
         why = "another unit, and nothing is converted"
     if why:
