@@ -86,9 +86,8 @@ class Case(Frozen):
     """A question about one patient, with all that is known.
 
     `options` maps capital letters to answer texts (a multiple-choice question); `context` is text that came with
-    the question, such as an abstract or a vignette; `metadata` holds plain facts: criteria read `sex` ("female" or "male"), `age` in
-    years and `pregnant`. `id` is
-    derived from the content when it is not given.
+    the question, such as an abstract or a vignette; `metadata` holds plain facts, of which criteria read `sex`
+    ("female" or "male"), `age` in years and `pregnant`. `id` is derived from the content when it is not given.
     """
 
     id: CaseId = ""
