@@ -115,7 +115,8 @@ def _finish(report: Report, as_json: bool) -> None:
 def _replay_conversation(path: Path, settings: dict[str, Any], as_json: bool) -> None:
     conversation = read_transcript(path / "transcript.jsonl" if path.is_dir() else path)
     anew = settings["engine"] is not None
-    clinic = Clinic(settings=load_settings(settings))
+    beside = {"runs": conversation.path.resolve().parent.parent} if conversation.case is not None else {}
+    clinic = Clinic(settings=load_settings({**settings, **beside}))  # its images lie with the conversation's
     turns = ask_again(clinic, conversation) if anew else replay_turns(clinic, conversation)
     asyncio.run(_print_turns(turns, conversation, anew=anew, as_json=as_json))
 

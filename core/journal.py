@@ -91,7 +91,7 @@ class Journal:
         self._used: dict[str, Record] = {}
         self._session_start = clock()
         self._carried_s = _seconds_worked(records)
-        if file is not None and file.count > 1:
+        if file is not None and len(file.records) > 1:
             self._append("resume", "resume", result={"torn_bytes": file.torn_bytes})
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -64,7 +66,7 @@ class Toolbox:
     async def run(
         self, name: str, arguments: dict[str, Any], case_images: Mapping[str, Image], images: ImageStore
     ) -> ToolOutput:
-        """Run a tool in a worker thread; `case_images` maps each blob of the case to its image.
+        """Run a tool in a thread of its own; `case_images` maps each blob of the case to its image.
 
         `arguments` come from a model, so they are validated; the pixel spacing comes from the case only. After the
         card's time-out the call is given up (its thread ends by itself later).
@@ -72,7 +74,7 @@ class Toolbox:
         tool = self.get(name)
         request = _validated(tool, arguments, case_images)
         try:
-            output = await asyncio.wait_for(asyncio.to_thread(tool.run, request, images), tool.card.timeout_s)
+            output = await asyncio.wait_for(_in_thread(tool, request, images), tool.card.timeout_s)
         except (ToolRefusedError, ToolBrokenError):
             raise
         except TimeoutError:
@@ -82,6 +84,33 @@ class Toolbox:
         if not isinstance(output, tool.output):
             raise _broken(name, f"a {type(output).__name__}", f"let it return {tool.output.__name__}")
         return output
+
+
+async def _in_thread(tool: Tool, request: ImageArguments, images: ImageStore) -> ToolOutput:
+    """The tool's output from a daemon thread: unlike a pool's, one that hangs does not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ToolOutput] = loop.create_future()
+
+    def settle(output: ToolOutput | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(ToolOutput, output))
+
+    def work() -> None:
+        output: ToolOutput | None = None
+        failure: BaseException | None = None
+        try:
+            output = tool.run(request, images)
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller, whatever it is
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(settle, output, failure)
+
+    threading.Thread(target=work, name=f"tool {tool.card.name}", daemon=True).start()
+    return await done
 
 
 def _validated(tool: Tool, arguments: dict[str, Any], case_images: Mapping[str, Image]) -> ImageArguments:
