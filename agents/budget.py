@@ -13,6 +13,10 @@ MAX_TURNS = 4
 """More turns than this have not been seen to change a specialist's opinion."""
 
 
+LARGEST_TEAM = 4
+"""As many specialists as a plan may name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Allotment:
     """What each agent may use: `specialists` of the team, `turns` and `tokens` for every one of them."""
@@ -25,12 +29,13 @@ class Allotment:
 def allot(budget: Budget, wanted: int) -> Allotment:
     """Shares for a team of `wanted` specialists; a team too large for the calls left is cut to what fits.
 
-    Triage takes one call, the attending two, each a token share like a specialist's.
+    Triage takes one call, the attending two. Tokens are shared out for the largest team there can be, so that all
+    shares together never exceed the budget; a call that was started is let finish, which can exceed its share once.
     """
     calls = budget.calls - 1 - ATTENDING_CALLS
     specialists = min(wanted, calls)
     return Allotment(
         specialists=specialists,
         turns=min(MAX_TURNS, calls // specialists),
-        tokens=budget.tokens // (specialists + 2),
+        tokens=budget.tokens // (LARGEST_TEAM + 2),
     )

@@ -7,20 +7,22 @@ import functools
 import importlib.metadata
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from ..core.blobs import Blobs
-from ..core.canonical import Json
+from ..core.canonical import Json, digest
 from ..core.case import Case, Image, check_one_patient, pseudonym
 from ..core.errors import SetupError
 from ..core.events import Event, Reported
 from ..core.journal import Journal
 from ..core.report import Report, TraceRef
-from ..core.runs import Opening, Run, blobs_of, fork, open_run, read_run, report_of
+from ..core.runs import Opening, Run, blobs_above, blobs_of, fork, open_run, read_run, report_of
 from ..core.settings import Budget, Settings, load_settings
 from ..knowledge.corpus import shipped_passages
 from ..knowledge.criteria import criteria_version
 from ..knowledge.index import Index
-from ..knowledge.store import Hit, Knowledge, Query
+from ..knowledge.red_flags import shipped_patterns
+from ..knowledge.store import Knowledge, RecordedKnowledge
 from ..tools.card import Tool
 from ..tools.gate import GATE
 from ..tools.imaging import ImageStore
@@ -60,12 +62,11 @@ class Clinic:
         settings: Settings | None = None,
     ) -> None:
         named = engine if isinstance(engine, str) else None
-        given = {"engine": named, "model": model, "runs": runs, "root": root}
-        settings = settings or load_settings(given)
+        given = {"engine": named, "model": model, "runs": runs, "root": root, "budget": budget}
+        stated = {name: value for name, value in given.items() if value is not None}
+        settings = load_settings(stated) if settings is None else merged_settings(settings, stated)
         self.engine = make_engine(settings) if engine is None or isinstance(engine, str) else engine
-        self.runs = settings.runs
-        self.root = settings.root
-        self.budget = budget or settings.budget
+        self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
         self.knowledge = _shipped_knowledge() if knowledge is None else knowledge
         self.toolbox = Toolbox(TOOLS if tools is None else _with_gate(tools))
 
@@ -101,42 +102,34 @@ class Clinic:
         return Consultation(case, clinic=self)
 
     async def replay(self, run: str | Path, *, listener: Listener | None = None) -> Report:
-        """The report of a recorded run, made again from its decisions alone: no model, image or index is touched.
+        """`replay_run` with this clinic's tools: a tool whose version changed is named."""
+        return await replay_run(run, toolbox=self.toolbox, listener=listener)
 
-        Raises DivergenceError naming the first step that no longer asks what was recorded, TraceError for a trace
-        that is damaged or unfinished.
+    async def fork(self, run: str | Path, at_step: int, *, listener: Listener | None = None) -> Report:
+        """A new run beside `run` that takes over its decisions up to `at_step` and asks this clinic's engine, tools
+        and knowledge from there.
+
+        Raises InputError for a step the trace does not have, DivergenceError when this clinic would have asked
+        something else in the part that is taken over.
         """
-        _, records = read_run(Path(run))
-        report_of(records)
-        header = records[0].request
-        journal = Journal(records, listener=listener)
-        report = await self._run(
-            header, journal, ReplayEngine(records), _RecordedKnowledge(header["config"]["knowledge"]),
-            ImageStore(blobs_of(Path(run))), Budget.model_validate(header["config"]["budget"]),
-        )  # fmt: skip
-        journal.close_with(report)
-        return report
-
-    async def fork(self, path: str | Path, at_step: int, *, listener: Listener | None = None) -> Report:
-        """A new run beside `path` that takes over its decisions up to `at_step` and asks this clinic's engine, tools
-        and knowledge from there. Raises InputError for a step the trace does not have."""
-        trace, records = read_run(Path(path))
-        runs = trace.parent.parent
+        trace, records = read_run(Path(run))
         config = {**self._config(), "notes": records[0].request["config"]["notes"]}
-        run = open_run(runs, fork(records, at_step, config), listener=listener)
-        return await self._write(run, blobs_of(runs))
+        forked = open_run(trace.parent.parent, fork(records, at_step, config), listener=listener)
+        return await self._write(forked, blobs_above(trace))
 
     async def take_in(self, case: Case) -> tuple[Case, tuple[str, ...]]:
         """The case as it is recorded (pixels stored, identifiers gone) and the limitations that come of it.
 
-        Raises InputError when a file is no usable picture or the images are of two patients.
+        Raises InputError when a file is no usable picture, or when the patient ids in the DICOM headers and the ones
+        the case states are not all the same.
         """
         store = ImageStore(blobs_of(self.runs))
         taken = {
             image: await asyncio.to_thread(store.take_in, image, base=Path.cwd(), root=self.root)
             for image in dict.fromkeys(case.all_images())
         }
-        check_one_patient({read.patient_key for read in taken.values() if read.patient_key})
+        keys = {read.patient_key for read in taken.values() if read.patient_key}
+        check_one_patient({key for key in (*keys, *case.patient_ids()) if key})
 
         def recorded(image: Image) -> Image:
             return taken[image].image.model_copy(update={"patient_id": _named(image.patient_id)})
@@ -165,30 +158,16 @@ class Clinic:
         return await self._write(run, blobs_of(self.runs))
 
     async def _write(self, run: Run, blobs: Blobs) -> Report:
+        deps = Deps(
+            journal=run.journal, engine=self.engine, toolbox=self.toolbox, images=ImageStore(blobs),
+            knowledge=self.knowledge, roles=load_roles(), budget=self.budget,
+        )  # fmt: skip
         try:
-            header = run.journal.header.request
-            report = await self._run(header, run.journal, self.engine, self.knowledge, ImageStore(blobs), self.budget)
+            report = await _through_the_graph(deps)
             run.finish(report)
             return report
         finally:
             run.close()
-
-    async def _run(
-        self, header: Json, journal: Journal, engine: Engine, knowledge: Knowledge, images: ImageStore, budget: Budget
-    ) -> Report:
-        """One case through the graph; then what only the journal knows: usage, and the trace it was made with."""
-        deps = Deps(
-            journal=journal, engine=engine, toolbox=self.toolbox, images=images, knowledge=knowledge,
-            roles=load_roles(), budget=budget,
-        )  # fmt: skip
-        state = State(case=Case.model_validate(header["case"]), limitations={"case": tuple(header["config"]["notes"])})
-        try:
-            report = await run_graph(state, deps)
-        finally:
-            for running in deps.running.values():
-                running.cancel()
-        seal = TraceRef(path=header["path"], hash=journal.head)
-        return report.model_copy(update={"usage": journal.usage(), "trace": seal})
 
     def _config(self) -> dict[str, Json]:
         """All that can change an answer besides the case."""
@@ -197,12 +176,57 @@ class Clinic:
             "engine": self.engine.identity,
             "caveat": self.engine.caveat,
             "knowledge": self.knowledge.version,
-            "criteria": criteria_version(),
-            "tools": {card.name: card.version for card in self.toolbox.cards},
+            "rules": rules_hash(),
+            "tools": {card.name: card.model_dump(mode="json") for card in self.toolbox.cards},
             "prompts": prompts_hash(),
             "budget": self.budget.model_dump(mode="json"),
             "notes": [],
         }
+
+
+async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listener: Listener | None = None) -> Report:
+    """The report of a recorded run, made again from its decisions alone: no engine, image, index or setting is used.
+
+    Tools that are installed are compared with the recorded ones; a tool that is not installed is taken as recorded.
+    Raises DivergenceError naming the first step that no longer asks what was recorded, TraceError for a trace
+    that is damaged or unfinished.
+    """
+    trace, records = read_run(Path(run))
+    report_of(records)
+    config = records[0].request["config"]
+    deps = Deps(
+        journal=Journal(records, listener=listener), engine=ReplayEngine(records),
+        toolbox=(toolbox or Toolbox()).as_recorded(config["tools"]), images=ImageStore(blobs_above(trace)),
+        knowledge=RecordedKnowledge(config["knowledge"]), roles=load_roles(),
+        budget=Budget.model_validate(config["budget"]),
+    )  # fmt: skip
+    report = await _through_the_graph(deps)
+    deps.journal.close_with(report)
+    return report
+
+
+async def _through_the_graph(deps: Deps) -> Report:
+    """One case through the graph; then what only the journal knows: usage, and the trace it was made with."""
+    header = deps.journal.header.request
+    state = State(case=Case.model_validate(header["case"]), limitations={"case": tuple(header["config"]["notes"])})
+    try:
+        report = await run_graph(state, deps)
+    finally:
+        for running in deps.running.values():
+            running.cancel()
+    seal = TraceRef(path=header["path"], hash=deps.journal.head)
+    return report.model_copy(update={"usage": deps.journal.usage(), "trace": seal})
+
+
+def rules_hash() -> str:
+    """One hash over the rules that code applies: criteria, red flags and the table of roles."""
+    flags = [pattern.model_dump(mode="json") for pattern in shipped_patterns()]
+    return digest([criteria_version(), flags, [role.model_dump(mode="json") for role in load_roles()]])
+
+
+def merged_settings(settings: Settings, stated: dict[str, Any]) -> Settings:
+    """`settings` with what was stated beside them; what was stated is stronger."""
+    return Settings.model_validate({**settings.model_dump(), **stated})
 
 
 def _with_gate(tools: Iterable[Tool]) -> list[Tool]:
@@ -226,16 +250,6 @@ def make_engine(settings: Settings) -> Engine:
 def _shipped_knowledge() -> Knowledge:
     """The index over the shipped passages, built once per process."""
     return Index(shipped_passages())
-
-
-class _RecordedKnowledge:
-    """The store of a replay: it has a version and nothing else; every look-up is answered by the journal."""
-
-    def __init__(self, version: str) -> None:
-        self.version = version
-
-    def search(self, query: Query) -> tuple[Hit, ...]:
-        raise AssertionError("a replay never searches: the journal answers or the replay has diverged")
 
 
 def _named(patient_id: str | None) -> str | None:

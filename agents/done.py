@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.case import Status
 from ..core.report import Member, Report, TraceRef
 from .requests import Deps
 from .state import State
@@ -11,27 +12,30 @@ from .verify import evidence_of
 async def done(state: State, deps: Deps) -> State:
     """The report: answered, abstained, needs_human or failed. The clinic adds usage and trace."""
     if state.get("stop"):
-        report = _without_answer(state, deps, "needs_human", f"A person must look at this first: {state['stop']}")
+        report = _report(state, deps, "needs_human", answer=f"A person must look at this first: {state['stop']}")
     elif state.get("failure"):
-        report = _without_answer(state, deps, "failed", "")
-    elif state["verdict"].abstains:
-        report = _without_answer(state, deps, "abstained", state["verdict"].answer)
-    elif state["case"].options and state["verdict"].option not in state["case"].options:
+        report = _report(state, deps, "failed")
+    elif not state["verdict"].abstains and _stray_option(state):
         chosen = f"the attending chose {state['verdict'].option!r}, which the case does not offer"
-        report = _without_answer(State(**{**state, "failure": chosen}), deps, "failed", "")
+        report = _report(State(**{**state, "failure": chosen}), deps, "failed")
     else:
-        report = _answered(state, deps)
+        report = _concluded(state, deps)
     return State(report=report)
 
 
-def _answered(state: State, deps: Deps) -> Report:
+def _stray_option(state: State) -> bool:
+    return bool(state["case"].options) and state["verdict"].option not in state["case"].options
+
+
+def _concluded(state: State, deps: Deps) -> Report:
+    """An answer or an abstention, with claims, dissent and what verification could not get mended."""
     verdict = state["verdict"]
+    base = _report(state, deps, "abstained" if verdict.abstains else "answered", answer=verdict.answer)
     marked = tuple(f"not mended after verification: {problem}" for problem in state["problems"])
-    base = _without_answer(state, deps, "answered", verdict.answer)
     return base.model_copy(
         update={
-            "option": verdict.option,
-            "confidence": verdict.confidence,
+            "option": None if verdict.abstains else verdict.option,
+            "confidence": None if verdict.abstains else verdict.confidence,
             "claims": state["claims"],
             "differential": verdict.differential,
             "dissent": verdict.dissent,
@@ -40,25 +44,23 @@ def _answered(state: State, deps: Deps) -> Report:
     )
 
 
-def _without_answer(state: State, deps: Deps, status: str, answer: str) -> Report:
-    """Everything but the answer's own parts: who was asked, what was seen, what limits it."""
+def _report(state: State, deps: Deps, status: Status, *, answer: str = "") -> Report:
+    """Everything but the conclusion's own parts: who was asked, what was seen, what limits it."""
     plan = state.get("plan")
     picks = sorted(plan.specialists, key=lambda pick: pick.specialty) if plan else []
-    return Report.model_validate(
-        {
-            "case_id": state["case"].id,
-            "status": status,
-            "question": state["case"].question,
-            "answer": answer,
-            "urgency": state.get("urgency", "routine"),
-            "red_flags": state.get("red_flags", ()),
-            "team": tuple(Member(specialty=pick.specialty, reason=pick.reason) for pick in picks),
-            "changes": state.get("changes", ()),
-            "limitations": _limitations(state, deps),
-            "evidence": tuple(evidence_of(state).values()),
-            "engine": deps.engine.identity,
-            "trace": TraceRef(path="", hash=""),
-        }
+    return Report(
+        case_id=state["case"].id,
+        status=status,
+        question=state["case"].question,
+        answer=answer,
+        urgency=state.get("urgency", "routine"),
+        red_flags=state.get("red_flags", ()),
+        team=tuple(Member(specialty=pick.specialty, reason=pick.reason) for pick in picks),
+        changes=state.get("changes", ()),
+        limitations=_limitations(state, deps),
+        evidence=tuple(evidence_of(state).values()),
+        engine=deps.engine.identity,
+        trace=TraceRef(path="", hash=""),
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from ..core.case import Case
+from ..core.case import Case, Image
 from ..core.evidence import Evidence, Region, Source
 from ..knowledge.criteria import evaluate, shipped_criteria
 from ..knowledge.store import Hit
-from ..tools.card import Measurement, ToolCard, ToolOutput
+from ..tools.card import Measurement, ToolCard, ToolResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,8 @@ class Measured:
     """A tool's result on one image; `label` names the image where the case has several."""
 
     card: ToolCard
-    output: ToolOutput
-    blob: str
+    result: ToolResult
+    image: Image
     label: str
     span_id: str
 
@@ -29,10 +29,10 @@ def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
         Evidence(
             id=f"{agent}.t{number}", kind="segmentation" if item.mask else "measurement",
             content=f"{result.label}{item.text}", name=item.name, value=item.value, unit=item.unit,
-            uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, result.blob),
+            uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, result.image.blob or ""),
             source=Source(kind="tool", name=result.card.name, version=result.card.version),
         )
-        for number, item in enumerate(result.output.measurements(), start=first)
+        for number, item in enumerate(result.result.measurements, start=first)
     ]  # fmt: skip
 
 
@@ -50,15 +50,18 @@ def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evi
     ]  # fmt: skip
 
 
-def criteria_evidence(agent: str, evidence: Iterable[Evidence], case: Case) -> list[Evidence]:
-    """The diagnostic criteria that the measured values meet: `agent.c1`, and on."""
+def criteria_evidence(
+    agent: str, first: int, evidence: Iterable[Evidence], case: Case, known: Container[str] = ()
+) -> list[Evidence]:
+    """The diagnostic criteria that the measured values meet, without the `known` ones: `agent.c<first>`, and on."""
     verdicts = evaluate(shipped_criteria(), tuple(evidence), case.metadata)
+    met = (verdict for verdict in verdicts if verdict.judgement == "met" and verdict.explanation not in known)
     return [
         Evidence(
             id=f"{agent}.c{number}", kind="criterion", name=verdict.finding, content=verdict.explanation,
             source=Source(kind="criterion", name=verdict.criterion, citation=verdict.source),
         )
-        for number, verdict in enumerate((v for v in verdicts if v.judgement == "met"), start=1)
+        for number, verdict in enumerate(met, start=first)
     ]  # fmt: skip
 
 

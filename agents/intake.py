@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ..core.case import Case, Image
 from ..core.errors import ToolBrokenError, ToolRefusedError
 from ..core.evidence import Evidence, Source
 from ..core.report import Change, Course, Urgency
 from ..knowledge.history import changes, visit_evidence
 from ..knowledge.red_flags import RedFlag, find_red_flags
-from ..tools.gate import GATE, Quality
+from ..tools.gate import GATE
 from .evidence import criteria_evidence
 from .prompts import image_names
 from .requests import Deps, use_tool
@@ -25,8 +27,8 @@ async def intake(state: State, deps: Deps) -> State:
     case = await _dated(state["case"], deps)
     quality, limitations, stop = await _check_images(case, deps)
     given = [*_given_text(case), *_earlier_turns(case), *visit_evidence(case)]
-    latest = {item.name: item for item in given if item.value is not None}
-    criteria = criteria_evidence("intake", latest.values(), case)
+    latest = {" ".join(item.name.lower().split()): item for item in given if item.value is not None}
+    criteria = criteria_evidence("intake", 1, latest.values(), case)
     flags = find_red_flags(_free_text(case))
     moved = changes(case)
     return State(
@@ -49,32 +51,40 @@ async def _dated(case: Case, deps: Deps) -> Case:
 
 
 async def _check_images(case: Case, deps: Deps) -> tuple[list[Evidence], list[str], str]:
-    """What the gate saw on each image, the limitations that follow, and why a person is needed (or "")."""
+    """What the gate saw on each image, the limitations that follow, and why a person is needed (or "").
+
+    Only the case's own images can stop it; an earlier one that cannot be read is a limitation.
+    """
+    names = image_names(case)
+    answers = await asyncio.gather(*(_check_image(name, case, deps) for name in names))
     seen: list[Evidence] = []
     limitations: list[str] = []
     stops: list[str] = []
-    for number, (name, image) in enumerate(image_names(case).items(), start=1):
-        request = ToolRequest(tool=GATE.card.name, image=name)
-        try:
-            quality, span = await use_tool(request, case, deps, scope="intake")
-        except (ToolRefusedError, ToolBrokenError) as error:
-            stops.append(f"{name} could not be checked: {error.got}")
-            continue
-        assert isinstance(quality, Quality)
-        words = "; ".join(quality.observations) or "no fault found"
-        seen.append(
-            Evidence(
-                id=f"intake.q{number}", kind="observation", name="image quality", span_id=span,
-                content=f"{name} ({quality.verdict.replace('_', ' ')}): {words}",
-                source=Source(kind="tool", name=GATE.card.name, version=GATE.card.version),
-            )
-        )  # fmt: skip
-        if quality.verdict == "stop":
+    for number, ((name, image), (verdict, words, span)) in enumerate(zip(names.items(), answers, strict=True), start=1):
+        if span:
+            seen.append(
+                Evidence(
+                    id=f"intake.q{number}", kind="observation", name="image quality", span_id=span,
+                    content=f"{name} ({verdict.replace('_', ' ')}): {words}",
+                    source=Source(kind="tool", name=GATE.card.name, version=GATE.card.version),
+                )
+            )  # fmt: skip
+        if verdict == "stop" and number <= len(case.images):
             stops.append(f"{name}: {words}")
-        elif quality.verdict == "go_with_limitation":
+        elif verdict != "go":
             limitations.append(f"{name}: {words}")
         limitations += _unstated(name, image)
     return seen, limitations, "; ".join(stops)
+
+
+async def _check_image(name: str, case: Case, deps: Deps) -> tuple[str, str, str]:
+    """The gate's verdict on one image, in its words, and the step it was made in ("" when the gate failed)."""
+    request = ToolRequest(tool=GATE.card.name, image=name)
+    try:
+        result, span = await use_tool(request, case, deps, scope="intake")
+    except (ToolRefusedError, ToolBrokenError) as error:
+        return "stop", f"could not be checked: {error.got}", ""
+    return result.output["verdict"], "; ".join(result.output["observations"]) or "no fault found", span
 
 
 def _unstated(name: str, image: Image) -> list[str]:

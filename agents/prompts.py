@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 from typing import Any, get_args
 
+from pydantic import BaseModel
+
 from ..core.canonical import Json, digest
 from ..core.case import Case, Image
 from ..core.evidence import Evidence
@@ -28,8 +30,18 @@ def messages(task: Task[Any]) -> list[Json]:
 
 def chat_request(task: Task[Any]) -> Json:
     """What is recorded of a task: everything the engine is sent."""
-    schema = digest(task.schema.model_json_schema())
-    return {"schema": task.schema.__name__, "schema_hash": schema, "step": task.step, "messages": messages(task)}
+    name = task.schema.__name__
+    return {"schema": name, "schema_hash": _schema_hash(task.schema), "step": task.step, "messages": messages(task)}
+
+
+_schema_hashes: dict[type[BaseModel], str] = {}
+
+
+def _schema_hash(schema: type[BaseModel]) -> str:
+    """Hash of a schema as a model would be sent it; worked out once, it costs more than the rest of a call."""
+    if schema not in _schema_hashes:
+        _schema_hashes[schema] = digest(schema.model_json_schema())
+    return _schema_hashes[schema]
 
 
 @functools.cache
@@ -99,7 +111,7 @@ def _role_and_task(task: Task[Any]) -> str:
     if task.roles:
         blocks.append("## Specialties\n" + "\n".join(f"- {role.name}: {role.scope}" for role in task.roles))
     if task.tools:
-        blocks.append("## Tools\n" + "\n".join(f"- {card.name} {card.version}: {card.summary}" for card in task.tools))
+        blocks.append("## Tools\n" + "\n".join(f"- {card.name}: {card.summary}" for card in task.tools))
     if task.kind == "specialist":
         blocks.append("## Your evidence\n" + _evidence(task.own))
         blocks.append(f"Turn {task.step + 1}. " + ("This is your last turn: give the opinion." if task.last else ""))

@@ -12,12 +12,19 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..core.canonical import digest
-from ..core.case import Case
-from ..core.errors import BudgetSpentError, ModelError
+from ..core.case import Case, Image
+from ..core.errors import (
+    BudgetSpentError,
+    DivergenceError,
+    ModelError,
+    PolyclinicError,
+    ToolBrokenError,
+    ToolRefusedError,
+)
 from ..core.journal import Journal, Outcome
 from ..core.settings import Budget
 from ..knowledge.store import Hit, Knowledge, Query
-from ..tools.card import ToolOutput
+from ..tools.card import ToolOutput, ToolResult
 from ..tools.imaging import ImageStore
 from ..tools.registry import Toolbox
 from .engines.protocol import Engine
@@ -52,16 +59,30 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
     """
 
     async def live() -> Outcome:
-        _check_budget(task, deps, tokens)
+        seconds = _seconds_left(task, deps, tokens)
         try:
-            async with asyncio.timeout(deps.budget.call_timeout_s):
+            async with asyncio.timeout(seconds):
                 reply = await deps.engine.decide(task)
         except TimeoutError as error:
-            raise ModelError(
-                expected=f"a reply to {task.agent} within {deps.budget.call_timeout_s:g} s",
+            cut_short = seconds < deps.budget.call_timeout_s
+            kind, limit = (BudgetSpentError, "seconds") if cut_short else (ModelError, "call_timeout_s")
+            raise kind(
+                expected=f"a reply to {task.agent} within {seconds:.3g} s",
                 got="none",
-                fix="raise budget.call_timeout_s or use a faster engine",
+                fix=f"raise budget.{limit} or use a faster engine",
             ) from error
+        except PolyclinicError:
+            raise
+        except Exception as error:  # the border to an engine: whatever it raises is its failure, on record
+            raise ModelError(
+                expected=f"a reply to {task.agent}", got=f"{type(error).__name__}: {error}", fix="mend the engine"
+            ) from error
+        if not isinstance(reply.value, task.schema):
+            raise ModelError(
+                expected=f"a {task.schema.__name__} for {task.agent}",
+                got=f"a {type(reply.value).__name__}",
+                fix="mend the engine",
+            )
         value = reply.value.model_dump(mode="json")
         return Outcome(result={"value": value, "reasoning": reply.reasoning}, usage=reply.usage)
 
@@ -71,34 +92,46 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
     try:
         return task.schema.model_validate(outcome.result["value"])
     except ValidationError as error:
-        raise ModelError(
-            expected=f"a {task.schema.__name__} from the engine",
+        raise DivergenceError(
+            expected=f"a {task.schema.__name__} of this version in the trace",
             got=str(error).splitlines()[0],
             fix="replay with the version that recorded it",
         ) from error
 
 
-async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolOutput, str]:
-    """The tool's output and the step that produced it. Raises ToolRefusedError or ToolBrokenError."""
-    image = image_names(case).get(request.image)
-    arguments = {**request.arguments, "image": image.blob if image else request.image}
+async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolResult, str]:
+    """The tool's result and the step that produced it. Raises ToolRefusedError or ToolBrokenError."""
     version = deps.toolbox.version(request.tool)
+    images = image_names(case)
+    blob = images[request.image].blob if request.image in images else None
 
     async def live() -> Outcome:
-        output = await _shared_run(request.tool, arguments, case, deps)
-        return Outcome(result=output.model_dump(mode="json"), usage={})
+        if request.image not in images:
+            raise ToolRefusedError(
+                expected=f"an image of this case: {', '.join(images) or 'it has none'}",
+                got=repr(request.image[:80]),
+                fix="name one of them",
+            )
+        output = await _shared_run(request, images[request.image], deps)
+        return Outcome(result=ToolResult.of(output).model_dump(mode="json"), usage={})
 
-    outcome = await deps.journal.decide(
-        "tool", request.tool, {"arguments": arguments}, live, scope=scope, version=version
-    )
-    return deps.toolbox.get(request.tool).output.model_validate(outcome.result), outcome.span_id
+    asked = {"image": request.image, "blob": blob, "arguments": request.arguments}
+    outcome = await deps.journal.decide("tool", request.tool, asked, live, scope=scope, version=version)
+    return ToolResult.model_validate(outcome.result), outcome.span_id
 
 
 async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, ...], str]:
-    """What the store holds on `query`, best first, and the step that found it."""
+    """What the store holds on `query`, best first, and the step that found it. Raises ToolBrokenError."""
 
     async def live() -> Outcome:
-        hits = await asyncio.to_thread(deps.knowledge.search, query)
+        try:
+            hits = await asyncio.to_thread(deps.knowledge.search, query)
+        except PolyclinicError:
+            raise
+        except Exception as error:  # the border to a store: whatever it raises is its failure, on record
+            raise ToolBrokenError(
+                expected="hits from the store", got=f"{type(error).__name__}: {error}", fix="mend the store"
+            ) from error
         return Outcome(result=[hit.model_dump(mode="json") for hit in hits], usage={})
 
     outcome = await deps.journal.decide(
@@ -107,26 +140,30 @@ async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, .
     return tuple(Hit.model_validate(hit) for hit in outcome.result), outcome.span_id
 
 
-def _check_budget(task: Task[Any], deps: Deps, tokens: int) -> None:
-    """Raise BudgetSpentError when this call may not be made. The attending is always let through in time."""
+def _seconds_left(task: Task[Any], deps: Deps, tokens: int) -> float:
+    """How long this call may take. Raises BudgetSpentError when it may not be made; the attending always may."""
     used = deps.journal.tokens(task.agent)
     if used >= tokens:
         raise BudgetSpentError(
             expected=f"{task.agent} to need fewer than {tokens} tokens", got=f"{used}", fix="raise budget.tokens"
         )
+    if task.kind == "attending":
+        return deps.budget.call_timeout_s
     spent, allowed = deps.journal.elapsed_s(), deps.budget.seconds * (1.0 - ATTENDING_SHARE)
-    if task.kind != "attending" and spent > allowed:
+    if spent >= allowed:
         raise BudgetSpentError(
             expected=f"{task.agent} to be asked within {allowed:g} s of work on the case",
             got=f"{spent:.1f} s",
             fix="raise budget.seconds",
         )
+    return min(deps.budget.call_timeout_s, allowed - spent)
 
 
-async def _shared_run(name: str, arguments: dict[str, Any], case: Case, deps: Deps) -> ToolOutput:
+async def _shared_run(request: ToolRequest, image: Image, deps: Deps) -> ToolOutput:
     """Run a tool once for equal requests that are under way or done in this process."""
-    key = digest([name, arguments])
+    key = digest([request.tool, request.arguments, image.model_dump(mode="json")])
     if key not in deps.running:
-        by_blob = {image.blob: image for image in case.all_images() if image.blob}
-        deps.running[key] = asyncio.ensure_future(deps.toolbox.run(name, arguments, by_blob, deps.images))
+        arguments = {**request.arguments, "image": image.blob}
+        named = {image.blob: image} if image.blob else {}
+        deps.running[key] = asyncio.ensure_future(deps.toolbox.run(request.tool, arguments, named, deps.images))
     return await asyncio.shield(deps.running[key])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 from ..core.case import Case
 from ..core.errors import DecisionError, ModelError, ToolBrokenError, ToolRefusedError
 from ..core.evidence import Claim, Evidence
 from ..core.report import Opinion
 from ..knowledge.store import Hit, Query
-from ..tools.card import ToolCard, ToolOutput
+from ..tools.card import ToolCard, ToolResult
 from .budget import Allotment, allot
 from .evidence import Measured, criteria_evidence, found, measured
 from .prompts import image_names
@@ -20,6 +21,9 @@ from .state import State
 from .tasks import OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
 
 PASSAGES_PER_SEARCH = 4
+
+R = TypeVar("R")
+Answer: TypeAlias = tuple[R, str] | ToolRefusedError | ToolBrokenError
 
 
 @dataclass(kw_only=True)
@@ -79,45 +83,39 @@ def _tools_for(role: Role, case: Case, deps: Deps) -> tuple[ToolCard, ...]:
 
 async def _gather(turn: SpecialistTurn, role: Role, case: Case, gathered: Gathered, deps: Deps) -> None:
     """Everything a turn asked for, at the same time; numbered in the order it was asked."""
-    tools, searches = await asyncio.gather(
-        asyncio.gather(*(_attempt(request, role, case, deps) for request in turn.tools)),
-        asyncio.gather(*(_search(request, role, case, deps) for request in turn.searches)),
-    )
+    async with asyncio.TaskGroup() as group:
+        tools = [group.create_task(_attempt(request, role, case, deps)) for request in turn.tools]
+        searches = [group.create_task(_search(request, role, case, deps)) for request in turn.searches]
     gathered.problems.clear()
-    for request, answer in zip(turn.tools, tools, strict=True):
-        _take_measurements(request, answer, role, case, gathered, deps)
-    for hits, span in searches:
-        known = {item.source.name for item in gathered.evidence}
-        new = found(role.name, gathered.passages + 1, (hit for hit in hits if hit.passage.id not in known), span)
-        gathered.passages += len(new)
-        gathered.evidence += new
+    for request, task in zip(turn.tools, tools, strict=True):
+        _take_measurements(request, task.result(), role, case, gathered, deps)
+    for search in searches:
+        _take_passages(search.result(), role, gathered)
     measurements = [item for item in gathered.evidence if item.value is not None]
-    gathered.evidence[:] = [item for item in gathered.evidence if item.kind != "criterion"]
-    gathered.evidence += criteria_evidence(role.name, measurements, case)
+    known = {item.content for item in gathered.evidence if item.kind == "criterion"}
+    met = criteria_evidence(role.name, len(known) + 1, measurements, case, known)
+    gathered.evidence += met
 
 
-async def _attempt(
-    request: ToolRequest, role: Role, case: Case, deps: Deps
-) -> tuple[ToolOutput, str] | ToolRefusedError | ToolBrokenError:
-    """The tool's output, or its error as a value: one tool's failure must not cost the others."""
+async def _attempt(request: ToolRequest, role: Role, case: Case, deps: Deps) -> Answer[ToolResult]:
+    """The tool's result, or its error as a value: one tool's failure must not cost the others."""
     try:
         return await use_tool(request, case, deps, scope=role.name)
     except (ToolRefusedError, ToolBrokenError) as error:
         return error
 
 
-async def _search(request: SearchRequest, role: Role, case: Case, deps: Deps) -> tuple[tuple[Hit, ...], str]:
+async def _search(request: SearchRequest, role: Role, case: Case, deps: Deps) -> Answer[tuple[Hit, ...]]:
+    """The hits, or the store's failure as a value."""
     query = Query(text=request.query, domains=role.domains, patient_id=case.patient_id, limit=PASSAGES_PER_SEARCH)
-    return await look_up(query, deps, scope=role.name)
+    try:
+        return await look_up(query, deps, scope=role.name)
+    except ToolBrokenError as error:
+        return error
 
 
 def _take_measurements(
-    request: ToolRequest,
-    answer: tuple[ToolOutput, str] | ToolRefusedError | ToolBrokenError,
-    role: Role,
-    case: Case,
-    gathered: Gathered,
-    deps: Deps,
+    request: ToolRequest, answer: Answer[ToolResult], role: Role, case: Case, gathered: Gathered, deps: Deps
 ) -> None:
     """A tool's result as evidence; a refusal as a problem the role sees; a broken tool as a limitation as well."""
     if isinstance(answer, ToolRefusedError):
@@ -128,14 +126,29 @@ def _take_measurements(
         gathered.problems.append(f"{request.tool} is broken; go on without it")
         gathered.limitations.append(f"{request.tool} on {request.image} broke: {answer}")
         return
-    output, span = answer
+    result, span = answer
     card, images = deps.toolbox.get(request.tool).card, image_names(case)
-    label = f"{request.image}: " if len(images) > 1 else ""
-    result = Measured(card=card, output=output, blob=images[request.image].blob or "", label=label, span_id=span)
-    new = measured(role.name, gathered.measurements + 1, result)
+    image, label = images[request.image], f"{request.image}: " if len(images) > 1 else ""
+    new = measured(
+        role.name, gathered.measurements + 1, Measured(card=card, result=result, image=image, label=label, span_id=span)
+    )
     gathered.measurements += len(new)
     gathered.evidence += new
-    gathered.limitations += [f"{card.name}: {label}{note}" for note in output.limitations]
+    gathered.limitations += [f"{card.name}: {label}{note}" for note in result.limitations]
+
+
+def _take_passages(answer: Answer[tuple[Hit, ...]], role: Role, gathered: Gathered) -> None:
+    """Passages that are not there yet, as evidence; a broken store as a limitation."""
+    if isinstance(answer, ToolRefusedError | ToolBrokenError):
+        gathered.limitations.append(f"looking something up broke: {answer}")
+        return
+    hits, span = answer
+    known = {(item.source.name, item.source.span) for item in gathered.evidence}
+    new = found(
+        role.name, gathered.passages + 1, (hit for hit in hits if (hit.passage.id, hit.span) not in known), span
+    )
+    gathered.passages += len(new)
+    gathered.evidence += new
 
 
 def _opinion(name: str, draft: OpinionDraft, case: Case) -> Opinion:

@@ -12,6 +12,7 @@ from ..core.evidence import Evidence
 from ..core.frozen import Frozen
 from ..core.report import Dissent, Opinion, Urgency
 from ..tools.card import ToolCard
+from .budget import LARGEST_TEAM
 from .roles import Role
 
 TaskKind: TypeAlias = Literal["triage", "specialist", "attending"]
@@ -39,7 +40,7 @@ class TriagePlan(Frozen):
     modality: Modality | None = None
     urgency: Urgency
     difficulty: Literal["easy", "hard"]
-    specialists: tuple[Pick, ...] = Field(min_length=1, max_length=4)
+    specialists: tuple[Pick, ...] = Field(min_length=1, max_length=LARGEST_TEAM)
 
 
 class ToolRequest(Frozen):

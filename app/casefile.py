@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,20 @@ def read_visits(path: Path) -> list[Any]:
 
 def make_case(fields: Mapping[str, Any]) -> Case:
     """The case, or an InputError that names the first field that does not fit."""
+    written = dict(fields)
+    if isinstance(written.get("options"), dict):
+        written["options"] = {letter: _as_written(text) for letter, text in written["options"].items()}
     try:
-        return Case.model_validate(dict(fields))
+        return Case.model_validate(written)
     except ValidationError as error:
         raise _refused(error) from error
+
+
+def _as_written(value: Any) -> Any:
+    """An option as it was typed: YAML reads a bare yes or no as a truth value and 5 as a number."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | float) else value
 
 
 def parse_options(text: str) -> dict[str, str]:
@@ -115,19 +126,19 @@ def _refused(error: ValidationError) -> InputError:
     where = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the case"
     if first["type"] == "extra_forbidden":
         return _unknown_key(str(first["loc"][-1]), where)
-    got = repr(first["input"])
+    got = reprlib.repr(first["input"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return InputError(expected=f"a case with {where}", got="none", fix=f"add {where}: … (or --{where})")
     if where.startswith("options"):
         return InputError(
             expected="options as capital letters with texts",
-            got=got if len(got) < 80 else f"{got[:77]}…",
+            got=got,
             fix="write them as options: {A: first, B: second}",
         )
     return InputError(
         expected=f"{where}: {message[0].lower()}{message[1:]}",
-        got=got if len(got) < 80 else f"{got[:77]}…",
+        got=got,
         fix=f"mend {where}",
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -41,10 +43,11 @@ def ask(
     """Ask the clinic about a case; the same command resumes a run that was interrupted."""
     from . import run
 
-    run.ask(
-        case, question=question, images=image or [], modality=modality, options=options, visits=visits,
-        settings={"engine": engine, "model": model, "runs": runs, "root": root}, as_json=as_json,
-    )  # fmt: skip
+    with _interruptible():
+        run.ask(
+            case, question=question, images=image or [], modality=modality, options=options, visits=visits,
+            settings={"engine": engine, "model": model, "runs": runs, "root": root}, as_json=as_json,
+        )  # fmt: skip
 
 
 @app.command()
@@ -58,7 +61,8 @@ def replay(
     """Give a recorded run or conversation back exactly, without any model; or ask it again with --engine."""
     from . import run
 
-    run.replay(path, fork_at=fork_at, settings={"engine": engine, "model": model}, as_json=as_json)
+    with _interruptible():
+        run.replay(path, fork_at=fork_at, settings={"engine": engine, "model": model}, as_json=as_json)
 
 
 @app.command()
@@ -89,9 +93,6 @@ def main() -> None:
     """The `polyclinic` command: one plain line on stderr for every error that is not a bug."""
     try:
         app()
-    except KeyboardInterrupt:
-        _say("interrupted; the same command resumes the run")
-        sys.exit(1)
     except Exception as error:
         from ..core.errors import InputError, PolyclinicError, SetupError
 
@@ -99,6 +100,16 @@ def main() -> None:
             raise
         _say(str(error))
         sys.exit(2 if isinstance(error, InputError | SetupError) else 1)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends a command with one line and exit code 1; what was recorded stays."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("interrupted; the same command resumes the run")
+        raise typer.Exit(1) from None
 
 
 def _say(message: str) -> None:

@@ -42,7 +42,7 @@ def _settings() -> tuple[bool, str]:
         settings = load_settings()
     except PolyclinicError as error:
         return False, f"settings: {error}"
-    folder = settings.runs if settings.runs.exists() else settings.runs.absolute().parent
+    folder = next(folder for folder in (settings.runs, *settings.runs.absolute().parents) if folder.exists())
     if not os.access(folder, os.W_OK):
         return False, f"runs: expected a folder to write in; got {settings.runs}; name another with --runs"
     free = shutil.disk_usage(folder).free / 1e9

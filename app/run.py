@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from ..agents.clinic import Clinic
+from ..agents.clinic import Clinic, replay_run
 from ..agents.transcripts import Rerun, ask_again, replay_turns
 from ..core.canonical import canonical_json
 from ..core.errors import InputError
@@ -65,10 +65,9 @@ def replay(path: Path, *, fork_at: int | None, settings: dict[str, Any], as_json
             )
         _replay_conversation(path, settings, as_json)
         return
-    clinic = Clinic(settings=load_settings(settings))
     if fork_at is not None:
-        runs = read_run(path)[0]
-        report = _watched(lambda listener: clinic.fork(runs, fork_at, listener=listener), as_json)
+        clinic = Clinic(settings=load_settings(settings))
+        report = _watched(lambda listener: clinic.fork(path, fork_at, listener=listener), as_json)
     elif settings["engine"] is not None:
         raise InputError(
             expected="--fork-at STEP beside --engine",
@@ -76,7 +75,7 @@ def replay(path: Path, *, fork_at: int | None, settings: dict[str, Any], as_json
             fix="type polyclinic trace RUN to choose the step; --fork-at 1 asks nearly everything anew",
         )
     else:
-        report = asyncio.run(clinic.replay(path))
+        report = asyncio.run(replay_run(path))
     _finish(report, as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from .canonical import sha256
@@ -10,7 +11,10 @@ from .errors import StorageError, TraceError
 
 
 class Blobs:
-    """Content-addressed storage under one folder; writing the same bytes twice stores them once."""
+    """Content-addressed storage under one folder; writing the same bytes twice stores them once.
+
+    A blob that was damaged is mended by the next writer of the same bytes.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -22,12 +26,15 @@ class Blobs:
         """Store `data` and return its sha256. Raises StorageError when the disk refuses."""
         name = sha256(data)
         target = self.path(name)
-        if target.exists():
-            return name
         try:
+            if target.is_file() and target.read_bytes() == data:
+                return name
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{name}.{os.getpid()}.part")
-            part.write_bytes(data)
+            part = target.with_name(f"{name}.{os.getpid()}.{threading.get_ident()}.part")
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # a trace that names a blob must find it after a power cut
             part.replace(target)
         except OSError as error:
             raise StorageError(

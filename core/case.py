@@ -21,6 +21,7 @@ Status: TypeAlias = Literal["answered", "abstained", "needs_human", "failed"]
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200_000)]
 Letter = Annotated[str, StringConstraints(pattern=r"^[A-Z]$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 CaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 
 
@@ -33,7 +34,7 @@ class Image(Frozen):
     """
 
     path: str | None = None
-    blob: str | None = None
+    blob: Sha256 | None = None
     modality: Modality | None = None
     body_part: str | None = None
     view: str | None = None

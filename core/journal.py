@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -61,8 +62,8 @@ class Journal:
     """The decisions of one case.
 
     With a `file` it is live: what is not yet recorded is done and appended. Without, it replays `records` and raises
-    DivergenceError at the first request they do not hold. The first `inherited` decisions came from another run that
-    this one was forked from; they match whatever model or tool version asks.
+    DivergenceError at the first request they do not hold. A fork's first decisions came from
+    another run: they match whatever model or tool version asks, as long as the request is the same.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Journal:
         record = self._recorded.get(question.key) or self._inherited.get(question.loose_key)
         recorded = record is not None
         if record is None:
-            if not self.live:
+            if not self.live or self._leaves_fork(question):
                 raise self._diverged(question)
             self._emit(DecisionStarted(kind=kind, name=name, agent=scope))
             record = await self._live(question, do)
@@ -193,14 +194,10 @@ class Journal:
 
     def usage(self) -> Usage:
         """What the decisions used so far cost, per agent in alphabetical order and together."""
-        agents: dict[str, AgentUsage] = {}
-        for record in sorted(self._used.values(), key=lambda record: record.seq):
-            if record.kind == "clock":
-                continue
-            agents[record.scope] = _plus(agents.get(record.scope, AgentUsage()), record)
-            agents[""] = _plus(agents.get("", AgentUsage()), record)
-        total = agents.pop("", AgentUsage())
-        return Usage(total=total, agents=dict(sorted(agents.items())))
+        used = [record for record in self._used.values() if record.kind != "clock"]
+        scopes = sorted({record.scope for record in used})
+        agents = {scope: _sum([record for record in used if record.scope == scope]) for scope in scopes}
+        return Usage(total=_sum(used), agents=agents)
 
     def _question(self, kind: Kind, name: str, version: str, scope: str, request: Json) -> Question:
         base = digest([kind, name, scope, request])
@@ -208,6 +205,17 @@ class Journal:
         self._asked[base] += 1
         loose = sha256(f"{base}:{n}".encode())
         return Question(kind=kind, name=name, version=version, scope=scope, request=request, n=n, loose_key=loose)
+
+    def _leaves_fork(self, question: Question) -> bool:
+        """Whether an agent says something else than it did in the part that a fork took over.
+
+        Only chat is judged: an agent's turns come one after the other, so a turn that was taken over and is still
+        unused must be the one asked for now. Tools and look-ups of one turn come in any order.
+        """
+        return question.kind == "chat" and any(
+            record.kind == "chat" and record.scope == question.scope and record.key not in self._used
+            for record in self._inherited.values()
+        )
 
     async def _live(self, question: Question, do: Callable[[], Awaitable[Outcome]]) -> Record:
         start = self._clock()
@@ -267,7 +275,7 @@ class Journal:
         return DivergenceError(
             expected=f"step {record.seq} ({who}) as recorded",
             got="another request:\n" + _difference(recorded, asked),
-            fix="replay with the version that recorded it, or fork before this step with --fork-at",
+            fix=f"fork before step {record.seq} with --fork-at, or replay with the version that recorded it",
         )
 
 
@@ -287,14 +295,15 @@ def _seconds_worked(records: Sequence[Record]) -> float:
     return (total + end - start) / 1e9
 
 
-def _plus(usage: AgentUsage, record: Record) -> AgentUsage:
-    chat = record.kind == "chat"
+def _sum(records: Sequence[Record]) -> AgentUsage:
+    """What decisions cost together; exact sums, so that their order does not matter."""
+    chats = sum(record.kind == "chat" for record in records)
     return AgentUsage(
-        chat_calls=usage.chat_calls + chat,
-        tool_calls=usage.tool_calls + (not chat),
-        prompt_tokens=usage.prompt_tokens + record.usage.get("prompt_tokens", 0),
-        completion_tokens=usage.completion_tokens + record.usage.get("completion_tokens", 0),
-        seconds=round(usage.seconds + record.seconds, 6),
+        chat_calls=chats,
+        tool_calls=len(records) - chats,
+        prompt_tokens=sum(record.usage.get("prompt_tokens", 0) for record in records),
+        completion_tokens=sum(record.usage.get("completion_tokens", 0) for record in records),
+        seconds=round(math.fsum(record.seconds for record in records), 6),
     )
 
 

@@ -75,11 +75,11 @@ def open_run(
     """
     stem = f"{opening.case['id']}-{opening.identity[:10]}"
     number = max(_numbers(runs, stem), default=1)
-    while _finished(runs / f"{stem}-{number}"):
+    while _cannot_go_on(runs / f"{stem}-{number}", opening):
         number += 1
     folder = runs / f"{stem}-{number}"
     file = TraceFile(folder / TRACE)
-    if _finished(folder):  # by another process, before we had the lock
+    if _cannot_go_on(folder, opening):  # another process finished it before we had the lock
         file.close()
         return open_run(runs, opening, listener=listener, clock=clock)
     try:
@@ -116,6 +116,13 @@ def read_run(path: Path) -> tuple[Path, tuple[Record, ...]]:
         raise TraceError(
             expected=f"a trace in {trace}", got="no whole record", fix="ask the case again to start the run over"
         )
+    written = records[0].request.get("format") if isinstance(records[0].request, dict) else None
+    if records[0].kind != "run" or written != FORMAT:
+        raise TraceError(
+            expected=f"a trace of format {FORMAT} in {trace}",
+            got=f"a first record {records[0].kind!r} of format {written!r}",
+            fix="read it with the version that recorded it",
+        )
     return trace, records
 
 
@@ -143,7 +150,7 @@ def verify_run(path: Path) -> int:
     report = report_of(records)
     if report.trace.hash != records[-1].prev:
         raise _bad_line(last, "a report sealed with this trace's hash", "another hash", "restore the trace from a copy")
-    if beside.exists() and beside.read_text(encoding="utf-8") != report_text(report):
+    if beside.exists() and beside.read_bytes() != report_text(report).encode():
         raise TraceError(
             expected=f"{beside} to be the report of line {last}",
             got="another text",
@@ -190,7 +197,14 @@ def write_report(folder: Path, report: Report) -> None:
 
 
 def blobs_of(runs: Path) -> Blobs:
+    """The pixels of all runs in a folder."""
     return Blobs(runs / "blobs")
+
+
+def blobs_above(trace: Path) -> Blobs:
+    """The pixels of the run that `trace` records: the nearest blobs folder above it."""
+    above = (folder for folder in trace.resolve().parents if (folder / "blobs").is_dir())
+    return blobs_of(next(above, trace.parent.parent))
 
 
 def _numbers(runs: Path, stem: str) -> list[int]:
@@ -198,12 +212,30 @@ def _numbers(runs: Path, stem: str) -> list[int]:
     return [int(tail) for tail in tails if tail.isdigit()]
 
 
-def _finished(folder: Path) -> bool:
-    """Whether the run in `folder` has both its closing record and its report.json."""
-    if not ((folder / TRACE).exists() and (folder / REPORT).exists()):
+def _cannot_go_on(folder: Path, opening: Opening) -> bool:
+    """Whether the run in `folder` is finished (damaged since or not) or started from something else.
+
+    Finished means both the closing record and report.json. Raises TraceError for an unfinished run that is damaged:
+    to start over silently would throw its calls away.
+    """
+    if not (folder / TRACE).exists():
         return False
-    records, _ = read_trace(folder / TRACE)
-    return bool(records) and records[-1].kind == "report"
+    finished = (folder / REPORT).exists()
+    try:
+        records, _ = read_trace(folder / TRACE)
+    except TraceError as error:
+        if finished:
+            return True
+        raise TraceError(
+            expected=error.expected,
+            got=error.got,
+            fix=f"restore {folder / TRACE} from a copy, or delete the folder to start over",
+        ) from error
+    if not records:
+        return False
+    started = records[0].request
+    same = (started["case"], started["config"]) == (opening.case, opening.config)
+    return not same or (finished and records[-1].kind == "report")
 
 
 def _opened(folder: Path, file: TraceFile, opening: Opening, clock: Callable[[], int]) -> tuple[Record, ...]:

@@ -21,7 +21,10 @@ PREFIX = "POLYCLINIC_"
 
 
 class Budget(Frozen):
-    """What one case may spend: model calls, tokens, seconds; and how long one call may take."""
+    """What one case may spend: model calls, tokens, seconds; and how long one call may take.
+
+    After three quarters of the seconds only the attending is asked. Tools have time-outs of their own.
+    """
 
     calls: int = Field(default=20, ge=4)
     tokens: int = Field(default=200_000, ge=1)

@@ -6,6 +6,8 @@ member. `prev` is the hash of the line before, so a line that was edited, remove
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -150,11 +152,12 @@ class TraceFile:
         try:
             written = os.write(self._fd, line)
             if written != len(line):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, "No space left on device")
             if durable:
                 os.fsync(self._fd)
         except OSError as error:
-            os.ftruncate(self._fd, self._size)
+            with contextlib.suppress(OSError):  # what cannot be cut off now is dropped as a torn line on the next open
+                os.ftruncate(self._fd, self._size)
             raise _refused(self.path, error) from error
         self._size += len(line)
         self.head, self.count = seal, self.count + 1

@@ -7,13 +7,15 @@ from typing import Protocol
 from pydantic import Field
 
 from ..core.case import Modality
+from ..core.errors import DivergenceError
 from ..core.frozen import Frozen
 
 
 class Passage(Frozen):
     """One piece of knowledge in our own words, with its citation and licence.
 
-    `domains` are retrieval domains such as `ophthalmology`; `patient_id` marks a passage of one patient's record.
+    `domains` are retrieval domains such as `ophthalmology`; `patient_id` marks a passage of one patient's record:
+    it is the pseudonym that `core.case.pseudonym` makes, as queries carry it.
     """
 
     id: str
@@ -54,3 +56,15 @@ class Knowledge(Protocol):
     def search(self, query: Query) -> tuple[Hit, ...]:
         """Hits, best first; empty means that no support was found above the floor. Thread-safe."""
         ...
+
+
+class RecordedKnowledge:
+    """The store of a replay: it has the recorded version and nothing else; the journal answers every look-up."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+
+    def search(self, query: Query) -> tuple[Hit, ...]:
+        raise DivergenceError(
+            expected="look-ups that the trace holds", got=f"a new one, {query.text!r}", fix="use a live store"
+        )

@@ -77,6 +77,27 @@ class ToolOutput(Frozen):
         return tuple(value for value in values if isinstance(value, Measurement))
 
 
+class ToolResult(Frozen):
+    """What is recorded of a tool's output: its measurements in order, and all of it as JSON.
+
+    It needs no tool to be read, so that a run replays where the tool is not installed.
+    """
+
+    measurements: tuple[Measurement, ...] = ()
+    limitations: tuple[str, ...] = ()
+    overlay: str | None = None
+    output: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, output: ToolOutput) -> ToolResult:
+        return cls(
+            measurements=output.measurements(),
+            limitations=output.limitations,
+            overlay=output.overlay,
+            output=output.model_dump(mode="json"),
+        )
+
+
 class Figure(Frozen):
     """A measured figure of merit: what, on which data set, on how many, with its interval."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..core.blobs import Blobs
 from ..core.case import Image, Laterality, Modality
-from ..core.errors import InputError, MissingExtraError
+from ..core.errors import InputError, MissingExtraError, TraceError
 from .dicom_words import BODY_PARTS, CT_STORAGE, LATERALITIES, MODALITIES, NOT_PICTURES, VIEWS
 from .locate import locate, read_bounded
 from .raster import check_frame, check_size, damaged, decoding, png_bytes, read_raster, without_equal_channels
@@ -79,7 +79,12 @@ class ImageStore:
         InputError for anything that is no usable picture.
         """
         if image.blob is not None:
-            self.open(image.blob)
+            try:
+                self.open(image.blob)
+            except TraceError as error:
+                raise InputError(
+                    expected="an image whose pixels were taken in before", got=str(error.got), fix="give its path again"
+                ) from error
             return TakenIn(image=image)
         assert image.path is not None  # Image has a path or a blob
         read = _read(image.path, base=base, root=root, frame=image.frame)

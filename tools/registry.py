@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
@@ -63,6 +65,11 @@ class Toolbox:
         """The cards made for this image's modality, sorted by name."""
         return tuple(card for card in self.cards if card.modalities and card.accepts(image))
 
+    def as_recorded(self, cards: Mapping[str, Any]) -> Toolbox:
+        """The tools of a recorded run: the installed ones, and cards without a function for those that are not."""
+        recorded = (ToolCard.model_validate(card) for card in cards.values())
+        return Toolbox(self._tools.get(card.name) or _not_installed(card) for card in recorded)
+
     async def run(
         self, name: str, arguments: dict[str, Any], case_images: Mapping[str, Image], images: ImageStore
     ) -> ToolOutput:
@@ -74,7 +81,8 @@ class Toolbox:
         tool = self.get(name)
         request = _validated(tool, arguments, case_images)
         try:
-            output = await asyncio.wait_for(_in_thread(tool, request, images), tool.card.timeout_s)
+            async with _slots():
+                output = await asyncio.wait_for(_in_thread(tool, request, images), tool.card.timeout_s)
         except (ToolRefusedError, ToolBrokenError):
             raise
         except TimeoutError:
@@ -84,6 +92,22 @@ class Toolbox:
         if not isinstance(output, tool.output):
             raise _broken(name, f"a {type(output).__name__}", f"let it return {tool.output.__name__}")
         return output
+
+
+def _not_installed(card: ToolCard) -> Tool:
+    def run(arguments: ImageArguments, images: ImageStore) -> ToolOutput:
+        raise _broken(card.name, "a tool that is not installed", "install it, or replay only")
+
+    return Tool(card=card, arguments=ImageArguments, output=ToolOutput, run=run)
+
+
+_SLOTS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _slots() -> asyncio.Semaphore:
+    """As many tools at a time as there are cores. The time-out starts when a tool runs, so a full house of cases gets
+    the same answers as a single one."""
+    return _SLOTS.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
 
 
 async def _in_thread(tool: Tool, request: ImageArguments, images: ImageStore) -> ToolOutput:

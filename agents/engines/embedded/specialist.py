@@ -15,6 +15,9 @@ from .options import YES_NO_MAYBE, Choice, choose_option
 FLOOR = 0.33
 """Share of the question's information a passage must cover to be called support."""
 
+GIVEN = 0.3
+"""Share of the question's terms that text given with the case must hold to be called an answer."""
+
 ABSTENTION = "No support found: nothing measured, recorded or stored speaks to this question."
 UNMEASURED = "No tool here could measure this image, and passages alone cannot say what it shows."
 
@@ -35,7 +38,7 @@ def conclude(task: Task[Any]) -> OpinionDraft:
     if task.case.options:
         return _choose(task)
     known = [*_fired(task.evidence), *_of_this_question(task)]
-    relevant = [*known, *_passages(task.evidence)]
+    relevant = [*known, *_passages(task)]
     unmeasured = bool(task.case.images) and not known
     if unmeasured or not relevant:
         return OpinionDraft(
@@ -103,10 +106,13 @@ def _of_this_question(task: Task[Any]) -> list[Evidence]:
     return [*named, *fresh] if not task.case.dialogue or not named else named
 
 
-def _passages(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """Passages that cover enough of the question, best first, and text that came with the case."""
-    found = [item for item in evidence if item.kind == "passage" and (item.score or 0.0) >= FLOOR]
-    return sorted(found, key=lambda item: (-(item.score or 0.0), item.id))[:3]
+def _passages(task: Task[Any]) -> list[Evidence]:
+    """Text that came with the case and shares the question's terms, then passages of the store, best first."""
+    asked = set(terms(task.case.question))
+    texts = [item for item in task.shared if item.kind == "passage"]
+    given = [item for item in texts if len(asked & set(terms(item.content))) >= GIVEN * len(asked)]
+    found = [item for item in task.evidence if item.kind == "passage" and (item.score or 0.0) >= FLOOR]
+    return [*given[:3], *sorted(found, key=lambda item: (-(item.score or 0.0), item.id))[:3]]
 
 
 def _claim(item: Evidence) -> ClaimDraft:
