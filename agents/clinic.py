@@ -12,11 +12,11 @@ from typing import Any
 from ..core.blobs import Blobs
 from ..core.canonical import Json, digest
 from ..core.case import Case, Image, check_one_patient, pseudonym
-from ..core.errors import SetupError
+from ..core.errors import InputError, SetupError
 from ..core.events import Event, Reported
 from ..core.journal import Journal
 from ..core.report import Report, TraceRef
-from ..core.runs import Opening, Run, blobs_above, blobs_of, fork, open_run, read_run, report_of
+from ..core.runs import TRACE, Opening, Run, blobs_above, blobs_of, fork, open_run, read_run, report_of
 from ..core.settings import Budget, Settings, load_settings
 from ..knowledge.corpus import shipped_passages
 from ..knowledge.criteria import criteria_version
@@ -81,7 +81,15 @@ class Clinic:
 
     def consult_sync(self, case: Case) -> Report:
         """`consult` for programs that are not asynchronous."""
-        return asyncio.run(self.consult(case))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.consult(case))
+        raise SetupError(
+            expected="consult_sync outside of an event loop",
+            got="a running one",
+            fix="type: await clinic.consult(case)",
+        )
 
     async def stream(self, case: Case) -> AsyncGenerator[Event, None]:
         """Events as they happen; the last one is `Reported`. Leaving early cancels the run, which can be resumed."""
@@ -101,6 +109,10 @@ class Clinic:
         """Several questions in one thread: `async with clinic.consultation(case) as c: await c.ask("…")`."""
         return Consultation(case, clinic=self)
 
+    def resume_consultation(self, path: str | Path) -> Consultation:
+        """The consultation whose transcript is at `path`, to go on with."""
+        return Consultation.resume(Path(path), clinic=self)
+
     async def replay(self, run: str | Path, *, listener: Listener | None = None) -> Report:
         """`replay_run` with this clinic's tools: a tool whose version changed is named."""
         return await replay_run(run, toolbox=self.toolbox, listener=listener)
@@ -113,6 +125,7 @@ class Clinic:
         something else in the part that is taken over.
         """
         trace, records = read_run(Path(run))
+        self._check_pixels(Case.model_validate(records[0].request["case"]), blobs_above(trace))
         config = {**self._config(), "notes": records[0].request["config"]["notes"]}
         forked = open_run(trace.parent.parent, fork(records, at_step, config), listener=listener)
         return await self._write(forked, blobs_above(trace))
@@ -146,7 +159,10 @@ class Clinic:
             for number, image in enumerate(case.all_images(), start=1)
             for note in taken[image].limitations
         )
-        return case.model_copy(update=own), tuple(notes)
+        recorded_case = case.model_copy(update=own)
+        if case.id == case.derived_id():  # from the pixels then, not from how their path was spelt
+            recorded_case = recorded_case.model_copy(update={"id": recorded_case.derived_id()})
+        return recorded_case, tuple(notes)
 
     async def consult_taken(
         self, case: Case, notes: tuple[str, ...], *, runs: Path | None = None, listener: Listener | None = None
@@ -155,7 +171,17 @@ class Clinic:
         recorded = case.model_dump(mode="json")
         opening = Opening(case=recorded, config={**self._config(), "notes": list(notes)})
         run = open_run(runs or self.runs, opening, listener=listener)
-        return await self._write(run, blobs_of(self.runs))
+        return await self._write(run, blobs_above(run.folder / TRACE) if runs else blobs_of(self.runs))
+
+    @staticmethod
+    def _check_pixels(case: Case, blobs: Blobs) -> None:
+        missing = [image.blob for image in case.all_images() if image.blob and not blobs.path(image.blob).is_file()]
+        if missing:
+            raise InputError(
+                expected=f"the pixels of this run in {blobs.folder}",
+                got=f"{len(missing)} of its images missing",
+                fix="copy the blobs folder beside the run, or ask the case again from its images",
+            )
 
     async def _write(self, run: Run, blobs: Blobs) -> Report:
         deps = Deps(
@@ -172,7 +198,7 @@ class Clinic:
     def _config(self) -> dict[str, Json]:
         """All that can change an answer besides the case."""
         return {
-            "polyclinic": importlib.metadata.version("polyclinic"),
+            "polyclinic": _version(),
             "engine": self.engine.identity,
             "caveat": self.engine.caveat,
             "knowledge": self.knowledge.version,
@@ -218,6 +244,7 @@ async def _through_the_graph(deps: Deps) -> Report:
     return report.model_copy(update={"usage": deps.journal.usage(), "trace": seal})
 
 
+@functools.cache
 def rules_hash() -> str:
     """One hash over the rules that code applies: criteria, red flags and the table of roles."""
     flags = [pattern.model_dump(mode="json") for pattern in shipped_patterns()]
@@ -244,6 +271,11 @@ def make_engine(settings: Settings) -> Engine:
         got=f"{settings.engine!r}" + (f" with model {settings.model!r}" if settings.model else ""),
         fix="leave --engine and --model out; served models are not supported in this version",
     )
+
+
+@functools.cache
+def _version() -> str:
+    return importlib.metadata.version("polyclinic")
 
 
 @functools.cache

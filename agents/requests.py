@@ -27,7 +27,7 @@ from ..knowledge.store import Hit, Knowledge, Query
 from ..tools.card import ToolOutput, ToolResult
 from ..tools.imaging import ImageStore
 from ..tools.registry import Toolbox
-from .engines.protocol import Engine
+from .engines.protocol import Engine, Reply
 from .prompts import chat_request, image_names
 from .roles import Role
 from .tasks import Task, ToolRequest
@@ -63,6 +63,7 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
         try:
             async with asyncio.timeout(seconds):
                 reply = await deps.engine.decide(task)
+            return _outcome(reply, task)
         except TimeoutError as error:
             cut_short = seconds < deps.budget.call_timeout_s
             kind, limit = (BudgetSpentError, "seconds") if cut_short else (ModelError, "call_timeout_s")
@@ -77,14 +78,6 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
             raise ModelError(
                 expected=f"a reply to {task.agent}", got=f"{type(error).__name__}: {error}", fix="mend the engine"
             ) from error
-        if not isinstance(reply.value, task.schema):
-            raise ModelError(
-                expected=f"a {task.schema.__name__} for {task.agent}",
-                got=f"a {type(reply.value).__name__}",
-                fix="mend the engine",
-            )
-        value = reply.value.model_dump(mode="json")
-        return Outcome(result={"value": value, "reasoning": reply.reasoning}, usage=reply.usage)
 
     outcome = await deps.journal.decide(
         "chat", task.kind, chat_request(task), live, scope=task.agent, version=deps.engine.identity
@@ -97,6 +90,18 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
             got=str(error).splitlines()[0],
             fix="replay with the version that recorded it",
         ) from error
+
+
+def _outcome(reply: Reply[Any], task: Task[Any]) -> Outcome:
+    """The reply as it is recorded. Raises ModelError for a value of another schema."""
+    if not isinstance(reply.value, task.schema):
+        raise ModelError(
+            expected=f"a {task.schema.__name__} for {task.agent}",
+            got=f"a {type(reply.value).__name__}",
+            fix="mend the engine",
+        )
+    usage = {str(name): int(count) for name, count in reply.usage.items()}
+    return Outcome(result={"value": reply.value.model_dump(mode="json"), "reasoning": reply.reasoning}, usage=usage)
 
 
 async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolResult, str]:
@@ -125,14 +130,15 @@ async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, .
 
     async def live() -> Outcome:
         try:
-            hits = await asyncio.to_thread(deps.knowledge.search, query)
+            async with asyncio.timeout(deps.budget.call_timeout_s):
+                hits = await asyncio.to_thread(deps.knowledge.search, query)
+            return Outcome(result=[hit.model_dump(mode="json") for hit in hits], usage={})
         except PolyclinicError:
             raise
         except Exception as error:  # the border to a store: whatever it raises is its failure, on record
             raise ToolBrokenError(
                 expected="hits from the store", got=f"{type(error).__name__}: {error}", fix="mend the store"
             ) from error
-        return Outcome(result=[hit.model_dump(mode="json") for hit in hits], usage={})
 
     outcome = await deps.journal.decide(
         "retrieval", "search", query.model_dump(mode="json"), live, scope=scope, version=deps.knowledge.version

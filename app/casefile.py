@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..core.case import Case, Visit
 from ..core.errors import InputError
 from ..tools.locate import locate
 
-LIMIT_BYTES = 20_000_000
+LIMIT_BYTES = 5_000_000
 
 
 def read_case(path: Path, *, root: Path | None = None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def read_visits(path: Path) -> list[Any]:
 
 def make_case(fields: Mapping[str, Any]) -> Case:
     """The case, or an InputError that names the first field that does not fit."""
-    written = dict(fields)
+    written = {name: value for name, value in fields.items() if value is not None}
     if isinstance(written.get("options"), dict):
         written["options"] = {letter: _as_written(text) for letter, text in written["options"].items()}
     try:
@@ -90,14 +90,27 @@ def parse_options(text: str) -> dict[str, str]:
 
 
 def _parse(path: Path) -> Any:
+    """The JSON or YAML of a case file. A key written twice is refused: one of the two would be lost."""
     import yaml
 
+    text = _text(path)
+    kind = "JSON" if path.suffix == ".json" else "YAML"
     try:
+        return json.loads(text, object_pairs_hook=_once) if kind == "JSON" else yaml.load(text, _loader())  # noqa: S506
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        got = " ".join(str(error).split())
+        raise InputError(expected=f"{path} to be {kind}", got=got[:200], fix="mend the file at that place") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(expected=f"a case file at {path}", got="no regular file", fix="name a JSON or YAML file")
         if path.stat().st_size > LIMIT_BYTES:
             raise InputError(
                 expected=f"a case file under {LIMIT_BYTES // 1_000_000} MB", got=f"{path}", fix="name images by path"
             )
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(expected=f"a case file at {path}", got=reason, fix="check the path") from error
@@ -106,18 +119,36 @@ def _parse(path: Path) -> Any:
             expected=f"{path} to be a text file", got="bytes that are not UTF-8", fix="to ask about a picture, type "
             "polyclinic ask --image FILE --question …",
         ) from error  # fmt: skip
-    try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        got = " ".join(str(error).split())
-        raise InputError(expected=f"{path} to be {kind}", got=got[:200], fix="mend the file at that place") from error
+
+
+def _once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} twice")
+        found[key] = value
+    return found
+
+
+def _loader() -> Any:
+    """The safe YAML loader, the one written in C where there is one, with every key allowed once."""
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag.endswith(":str")]
+            _once((key, None) for key in keys)
+            mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+            return mapping
+
+    return Loader
 
 
 def _images(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every image mapping of the case and of its visits, whatever else is wrong with the file."""
     visits = fields.get("visits")
-    groups = [fields.get("images"), *(v.get("images") for v in visits or () if isinstance(v, dict))]
+    earlier = [visit.get("images") for visit in visits if isinstance(visit, dict)] if isinstance(visits, list) else []
+    groups = [fields.get("images"), *earlier]
     return [image for group in groups if isinstance(group, list) for image in group if isinstance(image, dict)]
 
 
@@ -127,9 +158,10 @@ def _refused(error: ValidationError) -> InputError:
     if first["type"] == "extra_forbidden":
         return _unknown_key(str(first["loc"][-1]), where)
     got = reprlib.repr(first["input"])
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("tuple", "list").replace("dictionary", "mapping")
     if first["type"] == "missing":
-        return InputError(expected=f"a case with {where}", got="none", fix=f"add {where}: … (or --{where})")
+        typed = " (or type --question)" if where == "question" else ""
+        return InputError(expected=f"a case with {where}", got="none", fix=f"add {where}: …{typed}")
     if where.startswith("options"):
         return InputError(
             expected="options as capital letters with texts",

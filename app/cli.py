@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +14,30 @@ import typer
 
 app = typer.Typer(
     name="polyclinic",
-    help="Multi-agent clinical reasoning with evidence for every statement and a trace that replays.\n\n"
-    "Research software, not a medical device.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"polyclinic {version('polyclinic')}")
+        raise typer.Exit
+
+
+@app.callback()
+def polyclinic(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Multi-agent clinical reasoning with evidence for every statement and a trace that replays.
+
+    Research software, not a medical device.
+    """
+
 
 Engine = Annotated[str | None, typer.Option(help="embedded (the default).")]
 Model = Annotated[str | None, typer.Option(help="The model's name, for engines that serve several.")]
@@ -91,8 +110,16 @@ def doctor() -> None:
 
 def main() -> None:
     """The `polyclinic` command: one plain line on stderr for every error that is not a bug."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ shows ?
     try:
         app()
+    except BrokenPipeError:
+        os._exit(1)  # the reader has gone; nothing can be said to it
+    except OSError as error:
+        _say(f"expected to print; got {error.strerror or error}; give the output another place")
+        sys.exit(1)
     except Exception as error:
         from ..core.errors import InputError, PolyclinicError, SetupError
 

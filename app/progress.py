@@ -20,6 +20,7 @@ class Progress:
         self._console = Console(stderr=True, highlight=False)
         self._enabled = enabled
         self._doing: dict[str, str] = {}
+        self._waiting: dict[str, list[str]] = {}
         self._live = Live(console=self._console, refresh_per_second=12) if enabled and self._terminal else None
 
     @property
@@ -44,10 +45,21 @@ class Progress:
             return
         agent, doing = line
         if self._live:
-            self._doing[agent] = doing
+            self._doing[agent] = self._in_flight(event, agent) or doing
             self._live.update(self._table())
         elif isinstance(event, DecisionMade):
             self._console.print(f"{agent}: {doing}", soft_wrap=True)
+
+    def _in_flight(self, event: Event, agent: str) -> str:
+        """What an agent is still waiting for, which may be several things at once."""
+        waiting = self._waiting.setdefault(agent, [])
+        if isinstance(event, DecisionStarted):
+            waiting.append(f"{_VERBS.get(event.kind, event.kind)} {event.name}")
+        elif isinstance(event, DecisionMade) and not event.recorded:
+            done = f"{_VERBS.get(event.kind, event.kind)} {event.name}"
+            if done in waiting:
+                waiting.remove(done)
+        return ", ".join(waiting) + " …" if waiting else ""
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))

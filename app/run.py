@@ -1,4 +1,7 @@
-"""What each command does: sets the clinic up, runs it, and hands the result to `show`. It words nothing."""
+"""What each command does: sets the clinic up, runs it, and hands the result to `show`. It words nothing.
+
+The agents, and LangGraph with them, are imported by the commands that need them.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,23 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..agents.clinic import Clinic, replay_run
-from ..agents.transcripts import Rerun, ask_again, replay_turns
 from ..core.canonical import canonical_json
 from ..core.errors import InputError
 from ..core.events import Event
 from ..core.report import Report
 from ..core.runs import read_run, report_text, verify_run
-from ..core.settings import load_settings
-from ..core.transcript import Conversation, answer_line, is_transcript, question_line, read_transcript
+from ..core.settings import Settings, load_settings
+from ..core.transcript import is_transcript, read_transcript
 from . import show
 from .casefile import make_case, parse_options, read_case, read_visits
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..agents.transcripts import Rerun
 
 
 def ask(
@@ -36,13 +40,18 @@ def ask(
     as_json: bool,
 ) -> None:
     """Make the case, consult, print the report; exit 1 when it failed."""
+    from ..agents.clinic import Clinic
+
     chosen = load_settings(settings)
     fields = read_case(case_file, root=chosen.root) if case_file else {}
     if question is not None:
         fields["question"] = question
     if images:
         stated = {"modality": modality} if modality else {}
-        fields["images"] = [*fields.get("images", []), *({"path": path, **stated} for path in images)]
+        known = fields.get("images") or []
+        fields["images"] = [*(known if isinstance(known, list) else [known]), *({"path": p, **stated} for p in images)]
+    elif modality is not None:
+        raise InputError(expected="--image beside --modality", got="no --image", fix="add --image FILE")
     if options is not None:
         fields["options"] = parse_options(options)
     if visits is not None:
@@ -58,6 +67,8 @@ def ask(
 
 def replay(path: Path, *, fork_at: int | None, settings: dict[str, Any], as_json: bool) -> None:
     """Give back a run or a conversation; fork a run; ask a conversation again when an engine is named."""
+    from ..agents.clinic import Clinic, replay_run
+
     if is_transcript(path):
         if fork_at is not None:
             raise InputError(
@@ -80,18 +91,22 @@ def replay(path: Path, *, fork_at: int | None, settings: dict[str, Any], as_json
 
 
 def trace(path: Path) -> None:
-    """Print the tree of a run."""
-    file, records = read_run(path)
-    show.trace(file, records)
+    """Print the tree of a run, or of every run of a conversation."""
+    if is_transcript(path):
+        for turn in read_transcript(path).turns:
+            if turn.run is not None:
+                show.trace(*read_run(turn.run))
+        return
+    show.trace(*read_run(path))
 
 
 def verify(path: Path) -> None:
-    """Check a run, or every run of a conversation."""
+    """Check a run, or a conversation: every run, and that the transcript says what they say."""
     if is_transcript(path):
-        conversation = read_transcript(path / "transcript.jsonl" if path.is_dir() else path)
-        for turn in conversation.turns:
-            if turn.run is not None:
-                show.verified(turn.run, verify_run(turn.run))
+        from ..agents.transcripts import verify_turns
+
+        for run, records in verify_turns(read_transcript(path)):
+            show.verified(run, records)
         return
     show.verified(path, verify_run(path))
 
@@ -112,25 +127,27 @@ def _finish(report: Report, as_json: bool) -> None:
 
 
 def _replay_conversation(path: Path, settings: dict[str, Any], as_json: bool) -> None:
-    conversation = read_transcript(path / "transcript.jsonl" if path.is_dir() else path)
+    from ..agents.clinic import Clinic
+    from ..agents.consultation import ask_again
+    from ..agents.transcripts import replay_turns
+
+    conversation = read_transcript(path)
     anew = settings["engine"] is not None
     beside = {"runs": conversation.path.resolve().parent.parent} if conversation.case is not None else {}
-    clinic = Clinic(settings=load_settings({**settings, **beside}))  # its images lie with the conversation's
+    # its images lie with the conversation's; to give it back exactly, no setting counts
+    clinic = Clinic(settings=load_settings({**settings, **beside}) if anew else Settings())
     turns = ask_again(clinic, conversation) if anew else replay_turns(clinic, conversation)
-    asyncio.run(_print_turns(turns, conversation, anew=anew, as_json=as_json))
+    asyncio.run(_print_turns(turns, anew=anew, as_json=as_json))
 
 
-async def _print_turns(turns: AsyncIterator[Rerun], conversation: Conversation, *, anew: bool, as_json: bool) -> None:
-    if as_json and conversation.opening is not None:
-        print(canonical_json(conversation.opening))
+async def _print_turns(turns: AsyncIterator[Rerun], *, anew: bool, as_json: bool) -> None:
     differing = count = 0
     async for rerun in turns:
         count += 1
         differing += not rerun.same
         if as_json:
-            folder = Path(rerun.report.trace.path).parent.parent if anew else conversation.path.parent
-            print(canonical_json(question_line(rerun.turn.question)))
-            print(canonical_json(answer_line(rerun.report, folder)))
+            for message in rerun.messages:
+                print(canonical_json(message))
         else:
             show.turn(count, rerun.turn, rerun.report, same=rerun.same, compare=anew)
     if anew and not as_json:

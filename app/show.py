@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..core.evidence import Claim, Evidence
-from ..core.report import Report
+from ..core.report import AgentUsage, Report
 from ..core.trace import Record
 from ..core.transcript import Turn
 
@@ -28,7 +29,7 @@ _SUPPORT_MARK = {"supported": "✓", "unsupported": "?", "contradicted": "✗"}
 def report(report: Report) -> None:
     """The whole report, its evidence with values and units, and where its trace is."""
     out = _console()
-    out.print(Text(report.question, style="bold"))
+    out.print(Text(plain(report.question), style="bold"))
     head = Text("status: ") + Text(report.status.replace("_", " "), style=_STATUS_STYLE[report.status])
     if report.option:
         head += Text(f"   option: {report.option}")
@@ -44,13 +45,9 @@ def report(report: Report) -> None:
     changes = [f"{c.finding}: {c.course}. {c.detail} [{', '.join(c.evidence)}]" for c in report.changes]
     _section(out, "Changes since earlier visits", changes)
     _section(out, "Differential", report.differential)
-    _section(out, "Evidence", _evidence(report.evidence))
+    _section(out, "Evidence", _evidence(report))
     _section(out, "Limitations", report.limitations)
-    total = report.usage.total
-    _section(
-        out, "Usage",
-        [f"{total.chat_calls} engine calls, {total.tool_calls} tool and retrieval calls, {total.seconds:.2f} s in all"],
-    )  # fmt: skip
+    _section(out, "Usage", [_usage(report.usage.total)])
     _section(out, "Trace", [report.trace.path, f"sha256 {report.trace.hash}"])
     out.print(Text(report.notice, style="italic"))
 
@@ -59,7 +56,10 @@ def trace(file: Path, records: Sequence[Record]) -> None:
     """The tree of a run: each node with the decisions made in it, their step numbers and seconds."""
     out = _console()
     header = records[0]
-    root = Tree(Text(f"{header.name}  {header.request['config']['engine']}  trace {header.trace_id}", style="bold"))
+    origin = header.request.get("forked_from")
+    fork = f"  fork of {origin['trace'][:10]}… at step {origin['step']}" if origin else ""
+    title = f"{header.name}  {header.request['config']['engine']}  trace {header.trace_id}{fork}"
+    root = Tree(Text(title, style="bold"))
     branches = {header.span_id: root}
     for record in sorted((r for r in records if r.kind == "node"), key=lambda r: (r.start_ns, r.seq)):
         who = f"{record.name} {record.scope}".strip()
@@ -84,7 +84,7 @@ def verified(path: Path, records: int) -> None:
 def turn(number: int, turn: Turn, report: Report, *, same: bool, compare: bool) -> None:
     """One turn of a conversation; with `compare`, the recorded answer beside the new one where they differ."""
     out = _console()
-    out.print(Text(f"{number}. {turn.question}", style="bold"))
+    out.print(Text(plain(f"{number}. {turn.question}"), style="bold"))
     answer = report.answer or "; ".join(report.limitations)
     if not compare:
         _section(out, report.status, [answer])
@@ -102,6 +102,20 @@ def summary(turns: int, differing: int) -> None:
     _console().print(f"{differing} of {turns} turns differ", highlight=False)
 
 
+def _usage(total: AgentUsage) -> str:
+    calls = f"{total.chat_calls} engine calls, {total.tool_calls} tool and retrieval calls"
+    return f"{calls}, {total.seconds:.2f} s of work (calls overlap)"
+
+
+def plain(text: str) -> str:
+    """`text` without control characters: what a case or a tool says must not steer the terminal."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    return char != "\n" and unicodedata.category(char) == "Cc"
+
+
 def _console() -> Console:
     """A terminal wraps at its width; a file or a pipe gets whole lines."""
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -112,7 +126,7 @@ def _section(out: Console, title: str, lines: Sequence[str], style: str = "") ->
         return
     out.print(Text(f"\n{title}", style="bold cyan"))
     for line in lines:
-        text = Text(line, style=style)
+        text = Text(plain(line), style=style)
         out.print(Padding(text, (0, 0, 0, 2)) if out.is_terminal else Text("  ") + text)
 
 
@@ -121,24 +135,27 @@ def _claim(claim: Claim) -> str:
     return f"{_SUPPORT_MARK[claim.support]} {claim.text} [{', '.join(claim.evidence)}] ({claim.support}{why})"
 
 
-def _evidence(evidence: Sequence[Evidence]) -> list[str]:
-    """One line for each fact; what several specialists found alike is shown once, under all its ids."""
+def _evidence(report: Report) -> list[str]:
+    """One line for each fact: what several specialists found alike once, under all its ids, and without the words
+    that a claim above has already."""
+    said = " ".join(claim.text for claim in report.claims)
     ids: dict[str, list[str]] = {}
-    for item in evidence:
-        ids.setdefault(_fact(item), []).append(item.id)
+    for item in report.evidence:
+        ids.setdefault(_fact(item, said), []).append(item.id)
     return [f"[{', '.join(names)}] {fact}" for fact, names in ids.items()]
 
 
-def _fact(item: Evidence) -> str:
+def _fact(item: Evidence, said: str) -> str:
     value = ""
     if item.value is not None:
         spread = f" ± {item.uncertainty:g}" if item.uncertainty is not None else ""
         value = f" = {item.value:g}{spread} {'' if item.unit == '1' else item.unit}".rstrip()
     source = f"{item.source.name} {item.source.version}".strip()
     cited = f"; {item.source.citation}" if item.source.citation else ""
-    name = f"{item.name}{value}: " if item.name else ""
     score = f", score {item.score:.2f}" if item.score is not None else ""
-    return f"{item.kind.replace('_', ' ')}{score} · {name}{item.content} ({source}{cited})"
+    told = "" if item.content in said else item.content
+    words = ": ".join(part for part in (f"{item.name}{value}" if item.name else "", told) if part)
+    return f"{item.kind.replace('_', ' ')}{score} · {words} ({source}{cited})"
 
 
 def _step(record: Record) -> str:

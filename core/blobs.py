@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -26,17 +27,19 @@ class Blobs:
         """Store `data` and return its sha256. Raises StorageError when the disk refuses."""
         name = sha256(data)
         target = self.path(name)
+        part = target.with_name(f"{name}.{os.getpid()}.{threading.get_ident()}.part")
         try:
             if target.is_file() and target.read_bytes() == data:
                 return name
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{name}.{os.getpid()}.{threading.get_ident()}.part")
             with part.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())  # a trace that names a blob must find it after a power cut
             part.replace(target)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()  # half a blob would keep a full disk full
             raise StorageError(
                 expected=f"room and permission to write in {self.folder}",
                 got=error.strerror or type(error).__name__,

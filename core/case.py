@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import PurePath
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -45,6 +46,11 @@ class Image(Frozen):
     acquired: datetime.date | None = None
     patient_id: str | None = None
     source: str | None = None
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_as_text(cls, path: object) -> object:
+        return str(path) if isinstance(path, PurePath) else path
 
     @model_validator(mode="after")
     def _has_pixels(self) -> Image:
@@ -119,9 +125,13 @@ class Case(Frozen):
     def _one_patient(self) -> Case:
         check_one_patient(self.patient_ids())
         if not self.id:
-            content = digest(self.model_dump(mode="json", exclude={"id"}))
-            object.__setattr__(self, "id", f"case-{content[:10]}")
+            object.__setattr__(self, "id", self.derived_id())
         return self
+
+    def derived_id(self) -> str:
+        """The id of a case that was given none: a hash of everything else."""
+        content = digest(self.model_dump(mode="json", exclude={"id"}))
+        return f"case-{content[:10]}"
 
     def patient_ids(self) -> set[str]:
         """Every patient id that occurs in the case."""

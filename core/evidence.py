@@ -42,6 +42,7 @@ class Evidence(Frozen):
     `id` is made of the agent that asked for it and a running number (`radiology.t1`): it does not depend on what
     finished first. `value` carries `unit` and, where the tool knows it, `uncertainty` in the same unit. `score` is
     how well a passage matched what was looked for. `span_id` is the step of the trace that produced it.
+    `laterality` is the side that the measured image shows, where that is known.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Evidence(Frozen):
     source: Source
     region: Region | None = None
     span_id: str = ""
+    laterality: Literal["left", "right", "bilateral"] | None = None
 
 
 class Claim(Frozen):

@@ -93,6 +93,8 @@ def read_trace(path: Path) -> tuple[tuple[Record, ...], int]:
     Raises TraceError at the first line that does not hold, StorageError when the file cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "no regular file")
         data = path.read_bytes()
     except OSError as error:
         raise StorageError(
@@ -100,6 +102,12 @@ def read_trace(path: Path) -> tuple[tuple[Record, ...], int]:
             got=error.strerror or type(error).__name__,
             fix="name a trace file or the run folder that holds trace.jsonl",
         ) from error
+    if data and not data.startswith(b'{"end_ns"'[: len(data)]):
+        raise TraceError(
+            expected=f"line 1 to be the opening record of a trace in {path}",
+            got=_preview(data[:40]),
+            fix="name the trace.jsonl of a run",
+        )
     return tuple(_records(data)), len(data) - (data.rfind(b"\n") + 1)
 
 

@@ -1,11 +1,7 @@
 """Words in a text that change how fast a patient must be seen (`red_flags.toml`). It reads words, not meaning.
 
-Negation, in the way of NegEx (Chapman et al. 2001) and as simple. A phrase is denied when a denial ("no", "without",
-"denies", "does not have", …) stands before it in the same sentence with no turning word ("but", "however", "now",
-"has", "with", …) in between. The reach of "no" and "without" ends at a comma unless "or" follows ("no chest pain,
-nausea or sweating"); that of "denies" does not. A phrase is also denied when "absent", "denied", "excluded",
-"negative" or "ruled out" follows it. A family history, or a question about a symptom, is not told apart from the
-symptom: where words are unclear the flag is raised.
+A phrase that is denied (`negation`) raises nothing. A family history, or a question about a symptom, is not told apart
+from the symptom: where words are unclear the flag is raised.
 """
 
 from __future__ import annotations
@@ -20,22 +16,10 @@ from pydantic import Field, ValidationError
 
 from ..core.errors import SetupError
 from ..core.frozen import Frozen
+from .negation import denied
 from .text import sentences
 
 FILE = Path(__file__).parent / "red_flags.toml"
-_HAVING = r"(?:have|had|having|report|experience|endorse|complain of|describe)"
-_WHOLE_LIST = re.compile(
-    rf"\b(?:denies|denied|denying|negative for|(?:not|cannot|don['’]t|doesn['’]t|didn['’]t) {_HAVING})\b"
-)
-_ONE_ITEM = re.compile(r"\b(?:no|without|never had|absence of|free of|(?:rules?|ruled) out|nor|neither|not any)\b")
-_TURN = re.compile(
-    r"[;:]|\b(?:but|however|although|though|except|now|yet|despite|presents?|presented|presenting|complains?|complaining|"
-    r"reports?|reported|develop(?:s|ed)|since|then|because|with|she|he|they|i|who|which|today|has|had|is|was)\b"
-)
-_NO_DENIAL = re.compile(r"\b(?:no longer able|no relief|no improvement|no change|no better|without relief)\b")
-_DENIED_AFTER = re.compile(
-    r"\s*(?:(?:is|was|were|are|has been|have been)\s+)?(?:absent|denied|excluded|ruled out|negative)\b"
-)
 
 
 class RedFlag(Frozen):
@@ -98,7 +82,7 @@ def _first(group: tuple[str, ...], pieces: list[str]) -> str | None:
     """The first phrase of the group that stands in a sentence and is not denied there, as written."""
     for piece in pieces:
         for match in _phrases(group).finditer(piece):
-            if not _denied(piece.lower(), match.start(), match.end()):
+            if not denied(piece.lower(), match.start(), match.end()):
                 return match.group()
     return None
 
@@ -109,18 +93,3 @@ def _phrases(group: tuple[str, ...]) -> re.Pattern[str]:
     ordered = sorted(group, key=lambda phrase: (-len(phrase), phrase))
     written = "|".join(re.escape(phrase).replace(r"\*", r"\w*") for phrase in ordered)
     return re.compile(rf"\b(?:{written})\b", re.IGNORECASE)
-
-
-def _denied(sentence: str, start: int, end: int) -> bool:
-    if _DENIED_AFTER.match(sentence, end):
-        return True
-    # Blanked, not removed, so that offsets stay: a relief denied is no symptom denied.
-    sentence = _NO_DENIAL.sub(lambda match: " " * len(match.group()), sentence)
-    for denial, whole_list in ((_WHOLE_LIST, True), (_ONE_ITEM, False)):
-        for match in denial.finditer(sentence, 0, start):
-            between = sentence[match.end() : start]
-            turn = _TURN.search(sentence, match.end())
-            reach = sentence[match.end() : turn.start() if turn else len(sentence)]
-            if not _TURN.search(between) and (whole_list or "," not in between or re.search(r"\bn?or\b", reach)):
-                return True
-    return False

@@ -129,7 +129,8 @@ async def _in_thread(tool: Tool, request: ImageArguments, images: ImageStore) ->
         try:
             output = tool.run(request, images)
         except BaseException as error:  # noqa: BLE001 - carried over to the caller, whatever it is
-            failure = error
+            plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            failure = error if plain else RuntimeError(repr(error))  # these two would end the event loop
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
             loop.call_soon_threadsafe(settle, output, failure)
 

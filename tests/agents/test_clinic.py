@@ -7,20 +7,27 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from polyclinic import Case, Clinic, Image, Visit
+from polyclinic.agents.clinic import replay_run
 from polyclinic.agents.engines.embedded.engine import EmbeddedEngine
 from polyclinic.agents.tasks import Task
+from polyclinic.core.case import pseudonym
 from polyclinic.core.errors import DivergenceError, InputError, RunLockedError, SetupError, StorageError
 from polyclinic.core.events import DecisionMade, NodeStarted, Reported
 from polyclinic.core.runs import read_run, report_text, verify_run
 from polyclinic.core.trace import TraceFile
+from polyclinic.knowledge.index import Index
+from polyclinic.knowledge.store import Passage
+from polyclinic.tools.card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput
 from polyclinic.tools.registry import TOOLS, Toolbox
 
 RETINA = Image(path="package://skimage/data/retina.jpg", modality="fundus", body_part="eye")
@@ -318,3 +325,94 @@ def test_the_report_is_json_with_the_promised_keys(tmp_path: Path) -> None:
     promised = "status answer option confidence claims evidence dissent differential limitations usage trace"
     assert set(promised.split()) <= set(body)
     assert set(body["trace"]) == {"path", "hash"}
+
+
+async def test_tools_time_out_by_their_own_time_not_by_the_queue(tmp_path: Path, noise: Path) -> None:
+    class Seen(ToolOutput):
+        seen: Measurement
+
+    def look(arguments: ImageArguments, images: Any) -> Seen:
+        time.sleep(0.15)
+        return Seen(seen=Measurement(name="seen", value=1, unit="1", text="Seen 1."))
+
+    card = ToolCard(name="look", version="1", summary="s", measures=("seen",), modalities=("xray",), timeout_s=0.6)
+    tool = Tool(card=card, arguments=ImageArguments, output=Seen, run=look)
+    clinic = Clinic(runs=tmp_path / "r", tools=[tool])
+    images = (Image(path=str(noise), modality="xray"),)
+    cases = [Case(id=f"case-{n}", question="What is seen?", images=images) for n in range(16)]
+    reports = await asyncio.gather(*map(clinic.consult, cases))
+    assert {report.status for report in reports} == {"answered"}
+
+
+def test_a_tool_that_never_ends_costs_its_call_only(tmp_path: Path, noise: Path) -> None:
+    released = threading.Event()
+
+    class Never(ToolOutput):
+        pass
+
+    def hang(arguments: ImageArguments, images: Any) -> Never:
+        released.wait(60)
+        return Never()
+
+    card = ToolCard(name="hang", version="1", summary="s", measures=(), modalities=("xray",), timeout_s=0.1)
+    tool = Tool(card=card, arguments=ImageArguments, output=Never, run=hang)
+    case = Case(question="What is seen?", images=(Image(path=str(noise), modality="xray"),))
+    report = Clinic(runs=tmp_path / "r", tools=[tool]).consult_sync(case)  # returns though the tool still hangs
+    assert not released.is_set()
+    released.set()
+    assert any("hang on image-1 broke" in note and "no result after 0.1 s" in note for note in report.limitations)
+
+
+def test_a_stated_patient_must_be_the_one_in_the_dicom_header(tmp_path: Path) -> None:
+    image = Image(path="package://pydicom/data/test_files/CT_small.dcm")
+    with pytest.raises(InputError, match="one patient per case"):
+        Clinic(runs=tmp_path).consult_sync(Case(question="x?", patient_id="SOMEBODY-ELSE", images=(image,)))
+    report = Clinic(runs=tmp_path).consult_sync(Case(question="x?", patient_id="1CT1", images=(image,)))
+    assert "1CT1" not in Path(report.trace.path).read_text()
+
+
+@pytest.mark.parametrize("blob", ["/etc/passwd", "../x", "0" * 64])
+def test_a_blob_is_a_hash_of_pixels_taken_in_before(tmp_path: Path, blob: str) -> None:
+    with pytest.raises((InputError, ValidationError)):
+        Clinic(runs=tmp_path).consult_sync(Case.model_validate({"question": "x?", "images": [{"blob": blob}]}))
+
+
+def test_the_newest_value_of_a_lab_decides_however_it_is_spelt(tmp_path: Path) -> None:
+    visits = [
+        {"date": day, "labs": [{"name": name, "value": value, "unit": "mmol/L"}]}
+        for day, name, value in (("2024-01-01", "Potassium", 6.8), ("2024-06-01", "potassium", 4.2))
+    ]
+    case = Case.model_validate({"question": "What about potassium?", "visits": visits, "date": "2024-06-02"})
+    report = Clinic(runs=tmp_path).consult_sync(case)
+    assert not any("hyperkalaemia" in claim.text for claim in report.claims)
+
+
+def test_text_given_with_the_case_is_read(tmp_path: Path) -> None:
+    case = Case(
+        question="What did the biopsy of the shoulder lesion show?",
+        context=("The biopsy of the shoulder lesion showed a nodular melanoma.",),
+    )
+    report = Clinic(runs=tmp_path).consult_sync(case)
+    assert report.status == "answered"
+    assert report.claims[0].evidence == ("intake.p1",)
+
+
+def test_passages_of_a_patient_are_found_for_that_patient_only(tmp_path: Path) -> None:
+    passage = Passage(
+        id="own", title="Allergy", text="Penicillin allergy with anaphylaxis, documented by the allergist.",
+        domains=("general_medicine",), citation="own record", licence="none", patient_id=pseudonym("Q-7"),
+    )  # fmt: skip
+    clinic = Clinic(runs=tmp_path, knowledge=Index([passage]))
+    question = "Which penicillin allergy is documented?"
+    mine = clinic.consult_sync(Case(question=question, patient_id="Q-7"))
+    assert any(item.source.name == "own" for item in mine.evidence)
+    for patient_id in ("Q-8", None):
+        theirs = clinic.consult_sync(Case(question=question, patient_id=patient_id))
+        assert theirs.status == "abstained"
+        assert not any(item.source.name == "own" for item in theirs.evidence)
+
+
+def test_a_replay_needs_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Clinic(runs=tmp_path).consult_sync(TEXT)
+    monkeypatch.setenv("POLYCLINIC_ENGINE", "http://gpu:8000/v1")
+    assert report_text(asyncio.run(replay_run(report.trace.path))) == report_text(report)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from polyclinic import Case, Clinic, Report
+from polyclinic import Case, Clinic, Image, Report
+from polyclinic.agents.clinic import replay_run
 from polyclinic.agents.engines.scripted import ScriptedEngine
 from polyclinic.agents.graph import build_graph
 from polyclinic.agents.tasks import (
@@ -27,6 +29,7 @@ from polyclinic.core.journal import Journal
 from polyclinic.core.report import Dissent
 from polyclinic.core.runs import read_run, report_text
 from polyclinic.core.settings import Budget
+from polyclinic.tools.card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput
 
 CASE = Case(id="graph", question="Is the pulmonary nodule of 9 mm followed up?", options={"A": "yes", "B": "no"})
 TEAM = ("cardiology", "pulmonology", "radiology")
@@ -229,6 +232,113 @@ async def test_when_the_seconds_are_spent_the_attending_still_finalises(
     assert len(spent) == len(TEAM)
     assert report.status == "answered"
     assert {claim.support for claim in report.claims} == {"supported"}
+
+
+async def test_the_tokens_are_shared_out_and_never_exceeded_by_more_than_a_call(tmp_path: Path) -> None:
+    class Hungry(ScriptedEngine):
+        async def decide(self, task: Any) -> Any:
+            reply = await super().decide(task)
+            return replace(reply, usage={"prompt_tokens": 900, "completion_tokens": 100})
+
+    lines = script(**{name: [search(f"{name} {n}") for n in range(3)] + [opine] for name in TEAM})
+    report = await Clinic(Hungry(lines), runs=tmp_path, budget=Budget(tokens=9_000)).consult(CASE)
+    assert report.usage.total.prompt_tokens + report.usage.total.completion_tokens <= 9_000
+    for name in TEAM:
+        assert report.usage.agents[name].prompt_tokens == 2 * 900, "1,500 tokens each: the second call exceeds them"
+        assert any(name in note and "raise budget.tokens" in note for note in report.limitations)
+
+
+async def test_what_an_engine_or_a_store_raises_costs_that_call_not_the_case(tmp_path: Path) -> None:
+    report = await consult(tmp_path, cardiology=[ValueError("boom")])
+    assert report.status == "answered"
+    assert any("cardiology" in note and "ValueError: boom" in note for note in report.limitations)
+
+    class Broken:
+        version = "broken/1"
+
+        def search(self, query: Any) -> Any:
+            raise RuntimeError("index gone")
+
+    clinic = Clinic(ScriptedEngine(script()), runs=tmp_path, knowledge=Broken())
+    report = await clinic.consult(CASE)
+    assert any("RuntimeError: index gone" in note for note in report.limitations)
+    assert report.status in ("answered", "abstained")
+    assert report_text(await clinic.replay(report.trace.path)) == report_text(report)
+
+
+async def test_a_reply_of_another_type_is_a_model_error(tmp_path: Path) -> None:
+    class Confused(ScriptedEngine):
+        async def decide(self, task: Any) -> Any:
+            reply = await super().decide(task)
+            return replace(reply, value=opine(task)) if task.kind == "attending" else reply
+
+    report = await Clinic(Confused(script()), runs=tmp_path).consult(CASE)
+    assert report.status == "failed"
+    assert any("expected a Verdict for attending" in note for note in report.limitations)
+
+
+async def test_an_engine_cannot_lower_the_urgency_of_a_red_flag(tmp_path: Path) -> None:
+    case = Case(id="flag", question="She has the worst headache of her life since an hour. What now?")
+    lines = script(attending=[lambda task: conclude(task).model_copy(update={"option": None, "answer": "Refer."})] * 2)
+    report = await Clinic(ScriptedEngine(lines), runs=tmp_path).consult(case)
+    assert report.urgency == "emergency"
+    assert report.red_flags
+
+
+async def test_an_abstention_keeps_dissent_differential_and_claims(tmp_path: Path) -> None:
+    def abstain(task: Task[Any]) -> Verdict:
+        dissent = (Dissent(specialty="cardiology", answer="A", why_overruled="one passage"),)
+        return conclude(task).model_copy(
+            update={"abstains": True, "dissent": dissent, "differential": ("this", "that")}
+        )
+
+    report = await consult(tmp_path, attending=[abstain])
+    assert (report.status, report.option, report.confidence) == ("abstained", None, None)
+    assert report.dissent[0].specialty == "cardiology"
+    assert report.differential == ("this", "that")
+    assert report.claims
+
+
+async def test_equal_tool_requests_of_two_specialists_run_once(tmp_path: Path, noise: Path) -> None:
+    ran: list[str] = []
+
+    class Size(ToolOutput):
+        size: Measurement
+
+    def measure(arguments: ImageArguments, images: Any) -> Size:
+        ran.append(arguments.image)
+        return Size(size=Measurement(name="size", value=9.0, unit="mm", text="The nodule measures 9 mm."))
+
+    card = ToolCard(name="size", version="1", summary="s", measures=("size",), modalities=("xray",))
+    tool = Tool(card=card, arguments=ImageArguments, output=Size, run=measure)
+    case = Case(id="once", question="How large?", images=(Image(path=str(noise), modality="xray"),))
+    asks = SpecialistTurn(reasoning="r", tools=(ToolRequest(tool="size", image="image-1"),))
+    lines = script(**{name: [asks, opine] for name in TEAM}, attending=[
+        lambda task: conclude(task).model_copy(update={"option": None, "answer": "9 mm."})] * 2)  # fmt: skip
+    clinic = Clinic(ScriptedEngine(lines), runs=tmp_path, tools=[tool])
+    report = await clinic.consult(case)
+    assert len(ran) == 1
+    assert [item.id for item in report.evidence if item.name == "size"] == [f"{name}.t1" for name in TEAM]
+    without_the_tool = await replay_run(report.trace.path)
+    assert report_text(without_the_tool) == report_text(report)
+
+
+async def test_one_picture_stated_twice_is_two_images(tmp_path: Path, noise: Path) -> None:
+    images = (Image(path=str(noise), modality="xray"), Image(path=str(noise), modality="histology"))
+    seen: list[tuple[str, ...]] = []
+    asks = SpecialistTurn(reasoning="r", tools=(ToolRequest(tool="stained_cells", image="image-1"),
+                                                ToolRequest(tool="hounsfield", image="image-2")))  # fmt: skip
+
+    def look(task: Task[Any]) -> SpecialistTurn:
+        seen.append(task.problems)
+        return opine(task)
+
+    case = Case(id="twice", question="x?", images=images)
+    await Clinic(ScriptedEngine(script(radiology=[asks, look])), runs=tmp_path).consult(case)
+    assert "stained_cells on image-1 refused" in seen[0][0]
+    assert "got xray" in seen[0][0]
+    assert "hounsfield on image-2 refused" in seen[0][1]
+    assert "got histology" in seen[0][1]
 
 
 async def test_a_call_that_hangs_is_given_up(tmp_path: Path) -> None:

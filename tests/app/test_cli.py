@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -154,11 +155,51 @@ def test_paths_that_lead_out_or_nowhere(cli: Run, tmp_path: Path) -> None:
         ("- a list", ("keys of a case",)),
         ("question: [unclosed", ("YAML",)),
         ("question: &a [*a, *a]", ()),
+        ("question: x?\nvisits: 5", ("visits", "list")),
+        ("question: x?\nimages: 5", ("images", "list")),
+        ("question: x?\nquestion: y?", ("twice",)),
+        ("question: x?\noptions: {A: one, A: two, B: three}", ("twice",)),
+        ("question: x?\nmetadata: {age: .nan}", ("metadata.age",)),
+        ("question: x?\nimages: [{blob: /etc/passwd}]", ("blob",)),
+        ("question: x?\noptions:\n  A: &a [1, 1]\n  B: &b [*a, *a]\n  C: [*b, *b]", ("capital letters",)),
     ],
 )
 def test_case_files_that_cannot_be_used(cli: Run, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     (tmp_path / "case.yaml").write_text(text)
     refused(cli("ask", "case.yaml"), *words)
+
+
+def test_a_bomb_of_aliases_is_refused_without_unfolding_it(cli: Run, tmp_path: Path) -> None:
+    layers = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    layers += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    (tmp_path / "case.yaml").write_text("\n".join([*layers, "question: *a11"]))
+    refused(cli("ask", "case.yaml"))
+
+
+def test_yaml_words_mean_what_they_say(cli: Run, tmp_path: Path) -> None:
+    text = "question: Did pain fall?\noptions: {A: yes, B: no}\nimages:\ncontext: [Pain was significantly lower.]\n"
+    (tmp_path / "case.yaml").write_text(text)
+    assert json.loads(cli("ask", "case.yaml", "--json").stdout)["option"] == "A"
+
+
+def test_files_that_are_no_files(cli: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    refused(cli("ask", "pipe"), "no regular file")
+    refused(cli("ask", "/dev/zero"), "no regular file")
+    refused(cli("verify", "/dev/zero"))
+    refused(cli("ask", "--question", "x?", "--modality", "fundus"), "--image")
+    (tmp_path / "other.jsonl").write_text("no trace")
+    assert "opening record of a trace" in cli("verify", "other.jsonl").stderr
+
+
+def test_what_a_case_says_does_not_steer_the_terminal(cli: Run) -> None:
+    shown = cli("ask", "--question", "red \x1b[31mALERT\x1b[0m?").stdout
+    assert "ALERT" in shown
+    assert "\x1b" not in shown
+
+
+def test_the_version(cli: Run) -> None:
+    assert cli("--version").stdout.startswith("polyclinic 0.")
 
 
 def test_a_picture_given_as_case_file(cli: Run, tmp_path: Path) -> None:
@@ -245,9 +286,60 @@ def test_a_conversation_is_replayed_and_compared(cli: Run, tmp_path: Path) -> No
     assert "1. Which HbA1c" in cli("replay", path.parent).stdout
     assert "0 of 2 turns differ" in cli("replay", path, "--engine", "embedded").stdout
     assert cli("verify", path).stdout.count("the chain holds") == 2
+    again = cli("replay", path, "--engine", "embedded", "--json").stdout
+    assert again in [file.read_text() for file in tmp_path.glob("runs/talk-consultation-*/transcript.jsonl")]
+    assert again != path.read_text()
     path.write_text(path.read_text().replace("And what is hyperkalaemia?", "And anaemia?"))
     assert "1 of 2 turns differ" in cli("replay", path, "--engine", "embedded").stdout
     refused(cli("replay", path, "--fork-at", "1"), "a run for --fork-at")
+    for command in ("verify", "replay"):
+        done = cli(command, path)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "message 4 as it was written" in done.stderr
+        assert "And anaemia?" not in done.stdout
+
+
+def test_a_conversation_about_an_image_is_asked_again_from_another_folder(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    from polyclinic import Case, Clinic, Image
+
+    async def talk() -> Path:
+        image = Image(path="package://skimage/data/retina.jpg", modality="fundus", patient_id="MRN-1")
+        case = Case(id="eye", question="What does the optic disc measure?", images=(image,), patient_id="MRN-1")
+        async with Clinic(runs=tmp_path / "far" / "runs").consultation(case) as consultation:
+            assert (await consultation.ask()).status == "answered"
+            return consultation.path
+
+    path = asyncio.run(talk())
+    (tmp_path / "desk").mkdir()
+    monkeypatch.chdir(tmp_path / "desk")
+    for name in (path, path.parent, Path("../far/runs") / path.parent.name):
+        done = cli("replay", name, "--engine", "embedded")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "0 of 1 turns differ" in done.stdout
+    assert not any((tmp_path / "desk").iterdir()), "what is asked again lies beside the first, with its images"
+    monkeypatch.chdir(path.parent)
+    assert cli("replay", path.name, "--json").stdout == path.read_text()
+    assert "the chain holds" in cli("verify", path.name).stdout
+
+
+def test_a_chat_log_without_runs_cannot_be_verified(cli: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"role": "user", "content": "What is anaemia?"}\n{"role": "assistant", "content": "Too few."}\n')
+    refused(cli("verify", log), "turn 1 of log.jsonl to name its recorded run", "--engine embedded")
+    refused(cli("replay", log), "turn 1 of log.jsonl to name its recorded run")
+    assert "1 of 1 turns differ" in cli("replay", log, "--engine", "embedded").stdout
+    log.write_text('{"role": "system", "content": "x", "polyclinic": {"case": null}}\n')
+    refused(cli("verify", log), "message 1 to carry the setting")
+
+
+def test_a_case_with_a_role_is_a_run(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_text("question: Which HbA1c is a criterion for diabetes?\nmetadata: {role: nurse}\n")
+    report = json.loads(cli("ask", tmp_path / "case.yaml", "--json").stdout)
+    assert "the chain holds" in cli("verify", report["trace"]["path"]).stdout
 
 
 def test_the_doctor_says_what_is_there_and_what_to_type(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,3 +247,101 @@ async def test_lines_cut_off_the_end_of_a_finished_run_are_missed(tmp_path: Path
             verify_run(run.folder)
     else:
         assert verify_run(run.folder) == len(read_trace(trace)[0])
+
+
+async def test_two_agents_who_ask_the_same_keep_their_own_answers_in_any_order(tmp_path: Path) -> None:
+    def says(answer: str):
+        async def do() -> Outcome:
+            return Outcome(result=answer, usage={})
+
+        return do
+
+    run = open_run(tmp_path, OPENING)
+    for agent in ("one", "two"):
+        await run.journal.decide("chat", "say", {"same": True}, says(f"answer to {agent}"), scope=agent)
+    run.close()  # killed here; resumed with the agents in the other order
+    again = open_run(tmp_path, OPENING)
+    for agent in ("two", "one"):
+        outcome = await again.journal.decide("chat", "say", {"same": True}, says("asked anew"), scope=agent)
+        assert outcome.result == f"answer to {agent}"
+    again.close()
+
+
+async def test_a_forks_agent_may_not_say_something_else_in_the_part_taken_over(tmp_path: Path) -> None:
+    run = open_run(tmp_path, OPENING)
+    await run.journal.decide("chat", "say", {"prompt": "old"}, Source().ask("x"), scope="one")
+    run.finish(report(run.journal))
+    run.close()
+    forked = open_run(tmp_path, fork(read_run(run.folder)[1], 1, {"engine": "test/2"}))
+    with pytest.raises(DivergenceError, match="fork before step 1"):
+        await forked.journal.decide("chat", "say", {"prompt": "new"}, Source().ask("x"), scope="one")
+    forked.close()
+    assert [record.kind for record in read_run(forked.folder)[1]] == ["run", "chat"], "a first start is no resume"
+
+
+async def test_forks_from_different_steps_are_different_runs(tmp_path: Path) -> None:
+    run = open_run(tmp_path, OPENING)
+    for name in ("a", "b"):
+        await run.journal.decide("chat", "say", {"to": name}, Source().ask(name), scope="one")
+    run.finish(report(run.journal))
+    run.close()
+    records = read_run(run.folder)[1]
+    folders = set()
+    for step in (1, 2):
+        forked = open_run(tmp_path, fork(records, step, OPENING.config))
+        forked.close()
+        folders.add(forked.folder)
+    assert len(folders) == 2
+    assert run.folder not in folders
+
+
+async def test_a_report_sealed_with_another_hash_is_found(tmp_path: Path) -> None:
+    run = open_run(tmp_path, OPENING)
+    wrong = report(run.journal).model_copy(update={"trace": TraceRef(path="x", hash="0" * 64)})
+    run.finish(wrong)
+    run.close()
+    with pytest.raises(TraceError, match="sealed with this trace's hash"):
+        verify_run(run.folder)
+
+
+async def test_a_torn_end_is_found_by_verify(tmp_path: Path) -> None:
+    run = open_run(tmp_path, OPENING)
+    run.finish(report(run.journal))
+    run.close()
+    with (run.folder / "trace.jsonl").open("ab") as file:
+        file.write(b'{"half')
+    with pytest.raises(TraceError, match="line 3 to be a whole line"):
+        verify_run(run.folder)
+
+
+async def test_a_finished_run_that_was_damaged_does_not_block_its_case(tmp_path: Path) -> None:
+    run = open_run(tmp_path, OPENING)
+    await work(run.journal, Source(), "a")
+    trace = run.folder / "trace.jsonl"
+    damaged = trace.read_bytes().replace(b"answered", b"ANSWERED", 1)
+    run.finish(report(run.journal))
+    run.close()
+    whole = trace.read_bytes()
+    trace.write_bytes(whole.replace(b"answered", b"ANSWERED", 1))
+    following = open_run(tmp_path, OPENING)
+    following.close()
+    assert following.folder.name.endswith("-2")
+    (run.folder / "report.json").unlink()
+    (following.folder / "trace.jsonl").unlink()
+    following.folder.rmdir()
+    trace.write_bytes(damaged)
+    with pytest.raises(TraceError, match="delete the folder to start over"):
+        open_run(tmp_path, OPENING)
+
+
+async def test_node_spans_are_written_once(tmp_path: Path) -> None:
+    run = open_run(tmp_path, OPENING)
+    await work(run.journal, Source(), "a")
+    run.close()
+    again = open_run(tmp_path, OPENING)
+    await work(again.journal, Source(), "a")
+    again.close()
+    nodes = [record for record in read_run(run.folder)[1] if record.kind == "node"]
+    assert len(nodes) == 1
+    children = [record for record in read_run(run.folder)[1] if record.kind == "chat"]
+    assert {child.parent_id for child in children} == {nodes[0].span_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyclinic.core.canonical import canonical_json, sha256
 from polyclinic.core.errors import RunLockedError, StorageError, TraceError
 from polyclinic.core.trace import TraceFile, read_trace
 
@@ -70,6 +72,28 @@ def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, pos
     path.write_bytes(data)
     with pytest.raises(TraceError, match=r"line [123] to be"):
         read_trace(path)
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_an_edited_line_that_was_hashed_again_breaks_the_chain(tmp_path: Path, line: int) -> None:
+    path = tmp_path / "trace.jsonl"
+    lines = write(path)
+    body = json.loads(lines[line]) | {"result": "forged"}
+    body.pop("hash")
+    text = canonical_json(body).encode()
+    lines[line] = text[:-1] + f',"hash":"{sha256(text)}"}}\n'.encode()
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(TraceError, match=f"line {line + 2} to be record {line + 1}, chained to the line before"):
+        read_trace(path)
+
+
+def test_a_line_added_or_doubled_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    lines = write(path)
+    for extra, number in ((lines[1], 3), (b"\n", 3), (b"{}\n", 3)):
+        path.write_bytes(b"".join([*lines[:2], extra, *lines[2:]]))
+        with pytest.raises(TraceError, match=f"line {number} to be"):
+            read_trace(path)
 
 
 def test_a_torn_last_line_is_dropped_wherever_it_was_cut(tmp_path: Path) -> None:

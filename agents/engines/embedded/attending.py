@@ -11,7 +11,10 @@ from .specialist import ABSTENTION
 
 
 def weigh(task: Task[Any]) -> Verdict:
-    """The option with the most weight behind it, or everything that was found; an abstention when nobody answers."""
+    """The option with the most weight behind it, or everything that was found; an abstention when nobody answers.
+
+    No confidence is given: shares of matching words are not calibrated.
+    """
     speaking = [opinion for opinion in task.opinions if not opinion.abstains]
     if not speaking:
         return Verdict(
@@ -23,7 +26,6 @@ def weigh(task: Task[Any]) -> Verdict:
         return Verdict(
             reasoning="The opinions measure and cite different things; all of it is reported.",
             answer=" ".join(claim.text for claim in claims[:6]),
-            confidence=max((o.confidence for o in speaking if o.confidence is not None), default=None),
             claims=claims,
         )
     weights = _weights(speaking)
@@ -33,7 +35,6 @@ def weigh(task: Task[Any]) -> Verdict:
         reasoning=f"Weight per option: {', '.join(f'{o} {w:.2f}' for o, w in sorted(weights.items()))}.",
         answer=behind[0].answer,
         option=winner,
-        confidence=round(weights[winner] / sum(weights.values()) * (behind[0].confidence or 0.0), 3),
         claims=_claims(behind, task),
         dissent=tuple(_overruled(opinion, winner, weights) for opinion in speaking if opinion.option != winner),
     )

@@ -50,7 +50,10 @@ def choose_option(question: str, options: Mapping[str, str], evidence: Sequence[
     if not passages:
         return Choice(option=None, confidence=0.0, evidence=(), why="no passage speaks to the options")
     if {text.strip().lower() for text in options.values()} <= YES_NO_MAYBE:
-        return _by_polarity(options, passages)
+        given = [item for item in passages if item.source.kind == "case"]
+        if given:
+            return _by_polarity(options, given)
+        return Choice(option=None, confidence=0.0, evidence=(), why="yes or no cannot be read off general passages")
     return _by_overlap(question, options, passages)
 
 
@@ -86,7 +89,7 @@ def _sentence_support(asked: set[str], option: Mapping[str, float], passage: Evi
         near = (set(words[max(0, place - NEAR) : place + NEAR + 1]) & asked for place in places)
         about = max((len(shared) for shared in near), default=0) / max(1, len(asked))
         share = sum(option[word] for word in {words[place] for place in places}) / sum(option.values())
-        best = max(best, share * (0.1 + about))
+        best = max(best, share * about)
     return best
 
 

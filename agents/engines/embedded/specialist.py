@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,11 +13,14 @@ from ...prompts import image_names
 from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
 from .options import YES_NO_MAYBE, Choice, choose_option
 
-FLOOR = 0.33
-"""Share of the question's information a passage must cover to be called support."""
+FLOORS = {3: 0.33, 2: 0.45}
+"""Share of the question's information a passage must cover to be called support, by the number of the question's terms
+it holds. One term in common is chance, unless the question asks what a passage's title names."""
 
 GIVEN = 0.3
 """Share of the question's terms that text given with the case must hold to be called an answer."""
+
+_DEFINITION = re.compile(r"\bwhat(?:['’]s| is| are)\b", re.IGNORECASE)
 
 ABSTENTION = "No support found: nothing measured, recorded or stored speaks to this question."
 UNMEASURED = "No tool here could measure this image, and passages alone cannot say what it shows."
@@ -37,26 +41,36 @@ def conclude(task: Task[Any]) -> OpinionDraft:
     """The option best supported, or what was measured, met and found; an abstention when there is nothing."""
     if task.case.options:
         return _choose(task)
-    known = [*_fired(task.evidence), *_of_this_question(task)]
-    relevant = [*known, *_passages(task)]
-    unmeasured = bool(task.case.images) and not known
-    if unmeasured or not relevant:
-        return OpinionDraft(
-            reasoning="No evidence reaches the floor.", abstains=True, answer=UNMEASURED if unmeasured else ABSTENTION,
-            would_change_my_mind="a passage that covers the question, or a measurement of what it asks about",
-        )  # fmt: skip
+    if _unmeasured(task):
+        return _abstain(UNMEASURED)
+    relevant = [*_fired(task.evidence), *_of_this_question(task), *_passages(task)]
+    if not relevant:
+        return _abstain(ABSTENTION)
     claims = tuple(_claim(item) for item in relevant)
-    scores = [item.score for item in relevant if item.score is not None]
     return OpinionDraft(
         reasoning="State what was measured, which criteria it meets and what the store says of it.",
         answer=" ".join(claim.text for claim in claims[:4]),
-        confidence=round(max(scores), 3) if scores else None,
         claims=claims,
         would_change_my_mind="a measurement or passage that says otherwise",
     )
 
 
+def _unmeasured(task: Task[Any]) -> bool:
+    """Whether there are images and no tool, in this turn or an earlier one, could measure any."""
+    measured = any(item.value is not None and item.source.kind == "tool" for item in task.evidence)
+    return bool(task.case.images) and not measured
+
+
+def _abstain(why: str) -> OpinionDraft:
+    return OpinionDraft(
+        reasoning="No evidence reaches the floor.", abstains=True, answer=why,
+        would_change_my_mind="a passage that covers the question, or a measurement of what it asks about",
+    )  # fmt: skip
+
+
 def _choose(task: Task[Any]) -> OpinionDraft:
+    if _unmeasured(task):
+        return _abstain(UNMEASURED)
     choice: Choice = choose_option(task.case.question, task.case.options, task.evidence)
     if choice.option is None:
         return OpinionDraft(
@@ -111,9 +125,21 @@ def _passages(task: Task[Any]) -> list[Evidence]:
     asked = set(terms(task.case.question))
     texts = [item for item in task.shared if item.kind == "passage"]
     given = [item for item in texts if len(asked & set(terms(item.content))) >= GIVEN * len(asked)]
-    found = [item for item in task.evidence if item.kind == "passage" and (item.score or 0.0) >= FLOOR]
+    found = [item for item in task.own if item.kind == "passage" and _speaks_to(item, task.case.question)]
     return [*given[:3], *sorted(found, key=lambda item: (-(item.score or 0.0), item.id))[:3]]
 
 
+def _speaks_to(passage: Evidence, question: str) -> bool:
+    """Whether a passage of the store shares more with the question than chance would."""
+    asked, title = set(terms(question)), set(terms(passage.name))
+    if _DEFINITION.search(question) and asked <= title:
+        return True
+    shared = asked & (title | set(terms(passage.content)))
+    floor = FLOORS.get(min(len(shared), max(FLOORS)))
+    return floor is not None and (passage.score or 0.0) >= floor
+
+
 def _claim(item: Evidence) -> ClaimDraft:
-    return ClaimDraft(text=item.content, evidence=(item.id,))
+    """What the evidence says. A passage of the store speaks of patients in general, and the claim says so."""
+    general = item.kind == "passage" and item.source.kind == "document"
+    return ClaimDraft(text=f"General knowledge: {item.content}" if general else item.content, evidence=(item.id,))
