@@ -9,6 +9,7 @@ import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ..knowledge.criteria import same_unit
 
@@ -125,7 +126,8 @@ def agrees(said: Quantity, known: Quantity) -> bool:
     return abs(said.value - known.value) <= allowed + 1e-9 * abs(known.value)
 
 
-def quantities(text: str) -> list[Quantity]:
+@lru_cache(maxsize=4096)
+def quantities(text: str) -> tuple[Quantity, ...]:
     """Every number of the text that is a value: not in a name, an ordinal, a date or an identifier."""
     text = _DATE.sub(_blank, text)
     text = _IDENTIFIER.sub(_blank, text)
@@ -138,7 +140,7 @@ def quantities(text: str) -> list[Quantity]:
         if found and found[-1][2].unit is None and _RANGE.fullmatch(text, found[-1][1], start):
             found[-1] = (*found[-1][:2], replace(found[-1][2], unit=quantity.unit))  # 3.5-5.1 mmol/L, 148/86 mmHg
         found.append((start, end, quantity))
-    return [quantity for _, _, quantity in found]
+    return tuple(quantity for _, _, quantity in found)
 
 
 def dates(text: str) -> set[datetime.date]:

@@ -123,7 +123,7 @@ def _strays(text: str, cited: list[Evidence]) -> list[str]:
 
 def _known(item: Evidence) -> list[Quantity]:
     """What one piece of evidence carries: the numbers of its text, the years of its dates, its value and how sure."""
-    stated = quantities(item.content)
+    stated = list(quantities(item.content))
     years = [Quantity(words=str(day.year), value=day.year) for day in dates(item.content)]
     if item.value is None:
         return [*stated, *years]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ToolRefusedError
 from .card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from .fundus_vessels import field_of_view, open_fundus, vessel_mask, working_size
+from .fundus_vessels import open_fundus, vessel_mask, working_size
 from .pictures import outlined
 from .raster import resized
 
@@ -49,9 +49,8 @@ class _Disc:
     roundness: float
 
 
-def find_disc(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The mask (H, W) of the optic disc. Raises ToolRefusedError when nothing looks like one."""
-    field = field_of_view(rgb)
+def find_disc(rgb: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask (H, W) of the optic disc within `field`. Raises ToolRefusedError when nothing looks like one."""
     small, inside = working_size(rgb, field)
     light = _brightness(small, inside)
     above = light - _mean_within(light, inside, 0.12 * float(inside.any(axis=0).sum()))
@@ -131,7 +130,6 @@ def _grown(
     import numpy as np
     from scipy import ndimage
     from skimage.filters import threshold_otsu
-    from skimage.morphology import convex_hull_image
 
     width = float(inside.any(axis=0).sum())
     half = round(_WINDOW * width)
@@ -148,7 +146,7 @@ def _grown(
         closeness = np.exp(-2.0 * distance / half**2) * np.maximum(above, 0.0)
         mass = np.bincount(labels.ravel(), weights=closeness.ravel())[1:]
         piece = labels == 1 + int(mass.argmax())
-        mask = convex_hull_image(piece) & inside
+        mask = _hull(piece) & inside
         seed = (round(float(rows[mask].mean())), round(float(columns[mask].mean())))
     if not _SIZES[0] <= 2.0 * float(np.sqrt(mask.sum() / np.pi)) / width <= _SIZES[1]:
         return _Disc(mask=mask, contrast=0.0, roundness=0.0)
@@ -161,15 +159,27 @@ def _grown(
     return _Disc(mask=mask, contrast=contrast, roundness=min(sides[0] / sides[1], solidity))
 
 
+def _hull(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The convex hull of a region, worked out in its own box."""
+    import numpy as np
+    from skimage.morphology import convex_hull_image
+
+    rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    hull = np.zeros_like(piece)
+    hull[box] = convex_hull_image(piece[box])
+    return hull
+
+
 def _run(arguments: ImageArguments, images: ImageStore) -> FundusDisc:
     import numpy as np
 
-    rgb = open_fundus(images, arguments.image)
-    disc = find_disc(rgb)
+    rgb, field = open_fundus(images, arguments.image)
+    disc = find_disc(rgb, field)
     rows, columns = np.flatnonzero(disc.any(axis=1)), np.flatnonzero(disc.any(axis=0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     ys, xs = np.nonzero(disc)
-    width = int(field_of_view(rgb).any(axis=0).sum())
+    width = int(field.any(axis=0).sum())
     mask = images.put_mask(disc)
     return FundusDisc(
         disc_diameter=measured(

@@ -36,8 +36,8 @@ class FundusVessels(ToolOutput):
     field_of_view: Measurement
 
 
-def open_fundus(images: ImageStore, blob: str) -> NDArray[np.uint8]:
-    """The picture as uint8 (H, W, 3). Raises ToolRefusedError when it is no colour fundus photograph."""
+def open_fundus(images: ImageStore, blob: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The picture, uint8 (H, W, 3), and its lit part (H, W). Raises ToolRefusedError for no colour fundus photograph."""
     pixels = images.open(blob)
     if pixels.unit != "rgb":
         raise _refused("a picture without colour")
@@ -48,7 +48,7 @@ def open_fundus(images: ImageStore, blob: str) -> NDArray[np.uint8]:
     red, _, blue = (float(rgb[..., channel][field].mean()) for channel in range(3))
     if red < 1.15 * blue:
         raise _refused("a picture whose field of view is not reddish")
-    return rgb
+    return rgb, field
 
 
 def field_of_view(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -136,8 +136,7 @@ def _line_response(detail: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _run(arguments: ImageArguments, images: ImageStore) -> FundusVessels:
-    rgb = open_fundus(images, arguments.image)
-    field = field_of_view(rgb)
+    rgb, field = open_fundus(images, arguments.image)
     vessels = vessel_mask(rgb, field)
     if not vessels.any():
         raise _refused("a field of view in which no vessel stands out")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ImageArguments
 from polyclinic.tools.fundus_disc import TOOL, FundusDisc, find_disc
+from polyclinic.tools.fundus_vessels import field_of_view
 from polyclinic.tools.imaging import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
@@ -34,8 +35,12 @@ def eye(*, disc: bool) -> NDArray[np.uint8]:
     return picture.clip(0, 255).astype(np.uint8)
 
 
+def located(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return find_disc(rgb, field_of_view(rgb))
+
+
 def test_the_disc_is_where_the_vessels_meet_not_where_it_is_brightest() -> None:
-    rows, columns = np.nonzero(find_disc(eye(disc=True)))
+    rows, columns = np.nonzero(located(eye(disc=True)))
     assert np.hypot(rows.mean() - 200, columns.mean() - 300) < 8
     assert 2 * np.sqrt(len(rows) / np.pi) == pytest.approx(56, rel=0.15)
 
@@ -53,11 +58,11 @@ def test_a_real_photograph(take: Take, store: ImageStore) -> None:
 
 def test_without_a_disc_it_refuses() -> None:
     with pytest.raises(ToolRefusedError, match="no region stands out"):
-        find_disc(eye(disc=False))
+        located(eye(disc=False))
 
 
 def test_a_field_without_any_bright_region_is_refused() -> None:
     flat = np.zeros((400, 400, 3), np.uint8)
     flat[20:380, 20:380] = (150, 80, 40)
     with pytest.raises(ToolRefusedError):
-        find_disc(flat)
+        located(flat)
