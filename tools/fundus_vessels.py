@@ -37,7 +37,7 @@ class FundusVessels(ToolOutput):
 
 
 def open_fundus(images: ImageStore, blob: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The picture, uint8 (H, W, 3), and its lit part (H, W). Raises ToolRefusedError for no colour fundus photograph."""
+    """The picture, uint8 (H, W, 3), and its lit part (H, W). Raises ToolRefusedError for no fundus photograph."""
     pixels = images.open(blob)
     if pixels.unit != "rgb":
         raise _refused("a picture without colour")
