@@ -19,7 +19,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from polyclinic.core.blobs import Blobs
 from polyclinic.core.case import Image
-from polyclinic.core.errors import InputError, MissingExtraError, TraceError
+from polyclinic.core.errors import InputError, MissingExtraError
 from polyclinic.tools import imaging
 from polyclinic.tools.imaging import ImageStore, TakenIn
 
@@ -253,7 +253,7 @@ def test_values_that_are_no_numbers_are_refused(take: Take) -> None:
 def test_an_image_that_is_stored_already_is_only_checked(store: ImageStore, take: Take) -> None:
     image = take(np.eye(20, dtype=np.uint8)).image
     assert store.take_in(image, base=Path(), root=None) == TakenIn(image=image)
-    with pytest.raises(TraceError):
+    with pytest.raises(InputError):
         store.take_in(Image(blob="0" * 64), base=Path(), root=None)
 
 
