@@ -10,7 +10,7 @@ ATTENDING_CALLS = 2
 """The attending's answer, and one more after verification sent it back."""
 
 MAX_TURNS = 4
-"""More turns than this have not been seen to change a specialist's opinion."""
+"""The most turns a specialist gets; a choice of ours, not measured."""
 
 
 LARGEST_TEAM = 4

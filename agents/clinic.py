@@ -126,7 +126,7 @@ class Clinic:
         """
         trace, records = read_run(Path(run))
         self._check_pixels(Case.model_validate(records[0].request["case"]), blobs_above(trace))
-        config = {**self._config(), "notes": records[0].request["config"]["notes"]}
+        config = self._config(records[0].request["config"]["notes"])
         forked = open_run(trace.parent.parent, fork(records, at_step, config), listener=listener)
         return await self._write(forked, blobs_above(trace))
 
@@ -169,7 +169,7 @@ class Clinic:
     ) -> Report:
         """`consult` for a case that was taken in before; its trace goes to `runs`, pixels stay in the clinic's."""
         recorded = case.model_dump(mode="json")
-        opening = Opening(case=recorded, config={**self._config(), "notes": list(notes)})
+        opening = Opening(case=recorded, config=self._config(notes))
         run = open_run(runs or self.runs, opening, listener=listener)
         return await self._write(run, blobs_above(run.folder / TRACE) if runs else blobs_of(self.runs))
 
@@ -195,8 +195,8 @@ class Clinic:
         finally:
             run.close()
 
-    def _config(self) -> dict[str, Json]:
-        """All that can change an answer besides the case."""
+    def _config(self, notes: Iterable[str]) -> dict[str, Json]:
+        """All that can change an answer besides the case, and the notes that came of taking it in."""
         return {
             "polyclinic": _version(),
             "engine": self.engine.identity,
@@ -206,7 +206,7 @@ class Clinic:
             "tools": {card.name: card.model_dump(mode="json") for card in self.toolbox.cards},
             "prompts": prompts_hash(),
             "budget": self.budget.model_dump(mode="json"),
-            "notes": [],
+            "notes": list(notes),
         }
 
 

@@ -57,8 +57,8 @@ class SearchRequest(Frozen):
     query: str = Field(min_length=1)
 
 
-class OpinionDraft(Frozen):
-    """A specialist's opinion as the engine words it; reasoning first, then the answer."""
+class Conclusion(Frozen):
+    """What opinions and verdicts share: reasoning first, then the answer or the abstention, then what it rests on."""
 
     reasoning: str
     abstains: bool = False
@@ -67,6 +67,11 @@ class OpinionDraft(Frozen):
     confidence: float | None = Field(default=None, ge=0, le=1)
     claims: tuple[ClaimDraft, ...] = ()
     differential: tuple[str, ...] = ()
+
+
+class OpinionDraft(Conclusion):
+    """A specialist's opinion as the engine words it."""
+
     would_change_my_mind: str = ""
 
 
@@ -79,16 +84,9 @@ class SpecialistTurn(Frozen):
     opinion: OpinionDraft | None = None
 
 
-class Verdict(Frozen):
+class Verdict(Conclusion):
     """The attending's answer over all opinions, with the dissent that was overruled."""
 
-    reasoning: str
-    abstains: bool = False
-    answer: str
-    option: str | None = None
-    confidence: float | None = Field(default=None, ge=0, le=1)
-    claims: tuple[ClaimDraft, ...] = ()
-    differential: tuple[str, ...] = ()
     dissent: tuple[Dissent, ...] = ()
     limitations: tuple[str, ...] = ()
 

@@ -110,8 +110,13 @@ def fork(origin: tuple[Record, ...], at_step: int, config: Json) -> Opening:
 
 def read_run(path: Path) -> tuple[Path, tuple[Record, ...]]:
     """The trace file and the records of a run given as folder or file. Raises TraceError when damaged or empty."""
+    return _read(path)[:2]
+
+
+def _read(path: Path) -> tuple[Path, tuple[Record, ...], int]:
+    """The trace file of a run, its records, and the torn bytes after them."""
     trace = path / TRACE if path.is_dir() else path
-    records, _ = read_trace(trace)
+    records, torn = read_trace(trace)
     if not records:
         raise TraceError(
             expected=f"a trace in {trace}", got="no whole record", fix="ask the case again to start the run over"
@@ -123,7 +128,7 @@ def read_run(path: Path) -> tuple[Path, tuple[Record, ...]]:
             got=f"a first record {records[0].kind!r} of format {written!r}",
             fix="read it with the version that recorded it",
         )
-    return trace, records
+    return trace, records, torn
 
 
 def verify_run(path: Path) -> int:
@@ -131,8 +136,7 @@ def verify_run(path: Path) -> int:
 
     Raises TraceError naming the first line that does not hold.
     """
-    trace, records = read_run(path)
-    torn = read_trace(trace)[1]
+    trace, records, torn = _read(path)
     last = len(records)
     beside = trace.with_name(REPORT)
     if torn:

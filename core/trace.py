@@ -6,9 +6,7 @@ member. `prev` is the hash of the line before, so a line that was edited, remove
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
@@ -19,8 +17,9 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field, ValidationError
 
 from .canonical import Json, canonical_json, sha256
-from .errors import RunLockedError, StorageError, TraceError
+from .errors import StorageError, TraceError
 from .frozen import Frozen
+from .locked import append_whole, open_locked
 
 Kind: TypeAlias = Literal["run", "resume", "node", "chat", "tool", "retrieval", "clock", "report"]
 
@@ -130,23 +129,18 @@ class TraceFile:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._fd = open_locked(
+                path,
+                os.O_CREAT,
+                busy="a run that is being written right now",
+                fix="wait until it ends, or name another folder with --runs",
+            )
         except OSError as error:
             raise _refused(path, error) from error
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._fd)
-            raise RunLockedError(
-                expected=f"to be the only writer of {path}",
-                got="a run that is being written right now",
-                fix="wait until it ends, or name another folder with --runs",
-            ) from error
-        try:
             self.records, self.torn_bytes = read_trace(path)
-            self._size = path.stat().st_size - self.torn_bytes
             if self.torn_bytes:
-                os.ftruncate(self._fd, self._size)
+                os.ftruncate(self._fd, path.stat().st_size - self.torn_bytes)
         except BaseException:
             self.close()
             raise
@@ -158,16 +152,9 @@ class TraceFile:
         record = Record(seq=self.count, prev=self.head, **fields)
         line, seal = record.line()
         try:
-            written = os.write(self._fd, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, "No space left on device")
-            if durable:
-                os.fsync(self._fd)
+            append_whole(self._fd, line, durable=durable)
         except OSError as error:
-            with contextlib.suppress(OSError):  # what cannot be cut off now is dropped as a torn line on the next open
-                os.ftruncate(self._fd, self._size)
             raise _refused(self.path, error) from error
-        self._size += len(line)
         self.head, self.count = seal, self.count + 1
         return record.model_copy(update={"hash": seal})
 

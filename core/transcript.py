@@ -10,9 +10,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -24,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 
 from .canonical import Json, canonical_json, digest
 from .case import Case, Sha256, Status, Text
-from .errors import InputError, RunLockedError, StorageError
+from .errors import InputError, StorageError
 from .frozen import Frozen
+from .locked import append_whole, open_locked
 from .report import Report
 
 FILE = "transcript.jsonl"
@@ -136,29 +134,20 @@ class Transcript:
         self.folder, self.path = folder, folder / FILE
         self.messages: list[Json] = []
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | (os.O_CREAT | os.O_EXCL if new else 0), 0o644)
+            self._fd = open_locked(
+                self.path,
+                os.O_CREAT | os.O_EXCL if new else 0,
+                busy="a consultation that is going on right now",
+                fix="wait until it ends",
+            )
         except OSError as error:
             raise _refused(self.path, error, "check the path and its permissions") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._fd)
-            raise RunLockedError(
-                expected=f"to be the only writer of {self.path}",
-                got="a consultation that is going on right now",
-                fix="wait until it ends",
-            ) from error
 
     def append(self, *messages: Json) -> None:
         """Add messages in one write. Raises StorageError when the disk refuses; the file is then as it was."""
-        data = _lines_of(messages)
-        size = os.fstat(self._fd).st_size
         try:
-            if os.write(self._fd, data) != len(data):
-                raise OSError(errno.ENOSPC, "No space left on device")
+            append_whole(self._fd, _lines_of(messages))
         except OSError as error:
-            with contextlib.suppress(OSError):  # what cannot be cut off now is dropped when the consultation goes on
-                os.ftruncate(self._fd, size)
             fix = "free some space, then resume the consultation: the turn's own run is complete in its trace"
             raise _refused(self.path, error, fix) from error
         self.messages += messages

@@ -13,7 +13,7 @@ from ...roles import Role
 from ...tasks import Pick, Task, TriagePlan
 
 TEAM = 3
-"""More specialists than this did not change an embedded answer."""
+"""The most specialists that are called; a choice of ours, not measured."""
 
 _IMAGE, _PART, _TERM, _TERM_IN_CONTEXT = 3.0, 2.0, 1.0, 0.5
 
