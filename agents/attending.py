@@ -27,7 +27,7 @@ async def attending(state: State, deps: Deps) -> State:
         shared=state["shared"], own=own, opinions=opinions, absent=absent, problems=state.get("problems", ()),
     )  # fmt: skip
     try:
-        verdict = await ask(task, deps, tokens=allot(deps.budget, len(state["plan"].specialists)).tokens)
+        verdict = await ask(task, deps, allot(deps.budget, len(state["plan"].specialists)))
     except DecisionError as error:
         if "verdict" in state:  # the first answer stands; verification has marked what is wrong with it
             note = f"the attending could not mend its answer: {error}"

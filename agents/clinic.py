@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.metadata
+import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ from .engines.embedded.engine import EmbeddedEngine
 from .engines.protocol import Engine
 from .engines.replay import ReplayEngine
 from .graph import run_graph
-from .prompts import prompts_hash
+from .prompts import handbook, prompts_hash
 from .requests import Deps
 from .roles import load_roles
 from .state import State
 
 Listener = Callable[[Event], None]
+
+_ranks = itertools.count()
+"""Cases in the order this process began to work on them: servers finish the earlier ones first."""
 
 
 class Clinic:
@@ -124,6 +128,7 @@ class Clinic:
         Raises InputError for a step the trace does not have, DivergenceError when this clinic would have asked
         something else in the part that is taken over.
         """
+        await self.engine.prepare()
         trace, records = read_run(Path(run))
         self._check_pixels(Case.model_validate(records[0].request["case"]), blobs_above(trace))
         config = self._config(records[0].request["config"]["notes"])
@@ -168,6 +173,7 @@ class Clinic:
         self, case: Case, notes: tuple[str, ...], *, runs: Path | None = None, listener: Listener | None = None
     ) -> Report:
         """`consult` for a case that was taken in before; its trace goes to `runs`, pixels stay in the clinic's."""
+        await self.engine.prepare()
         recorded = case.model_dump(mode="json")
         opening = Opening(case=recorded, config=self._config(notes))
         run = open_run(runs or self.runs, opening, listener=listener)
@@ -186,7 +192,8 @@ class Clinic:
     async def _write(self, run: Run, blobs: Blobs) -> Report:
         deps = Deps(
             journal=run.journal, engine=self.engine, toolbox=self.toolbox, images=ImageStore(blobs),
-            knowledge=self.knowledge, roles=load_roles(), budget=self.budget,
+            knowledge=self.knowledge, roles=load_roles(), budget=self.budget, rank=next(_ranks),
+            paused_before_s=self.engine.paused_s,
         )  # fmt: skip
         try:
             report = await _through_the_graph(deps)
@@ -200,10 +207,12 @@ class Clinic:
         return {
             "polyclinic": _version(),
             "engine": self.engine.identity,
+            "engine_settings": self.engine.settings,
             "caveat": self.engine.caveat,
             "knowledge": self.knowledge.version,
             "rules": rules_hash(),
             "tools": {card.name: card.model_dump(mode="json") for card in self.toolbox.cards},
+            "handbook": handbook(),
             "prompts": prompts_hash(),
             "budget": self.budget.model_dump(mode="json"),
             "notes": list(notes),
@@ -264,12 +273,22 @@ def _with_gate(tools: Iterable[Tool]) -> list[Tool]:
 
 def make_engine(settings: Settings) -> Engine:
     """The engine a setting names. Raises SetupError for one there is not."""
+    if settings.engine.startswith(("http://", "https://")):
+        from .engines.vllm import VllmEngine
+
+        return VllmEngine(
+            settings.engine,
+            settings.model,
+            sampling=settings.sampling,
+            serving=settings.serving,
+            agents=settings.agents,
+        )
     if settings.engine == "embedded" and settings.model is None:
         return EmbeddedEngine()
     raise SetupError(
-        expected="the engine 'embedded', without a model, or an engine object",
+        expected="the engine 'embedded', without a model, or the URL of an OpenAI-compatible server",
         got=f"{settings.engine!r}" + (f" with model {settings.model!r}" if settings.model else ""),
-        fix="leave --engine and --model out; served models are not supported in this version",
+        fix="leave --engine and --model out, or type --engine http://localhost:8000/v1",
     )
 
 

@@ -1,6 +1,7 @@
 """Tasks as chat messages, in the order that lets a server reuse its prefix cache.
 
-Preamble, case, shared evidence, and only then role and task. It words nothing itself: the texts are Markdown files.
+Handbook, case with its images, shared evidence, and only then role and task: the agents of a case share every byte up
+to there. It words nothing itself: the texts are Markdown files.
 """
 
 from __future__ import annotations
@@ -14,24 +15,57 @@ from ..core.canonical import Json, digest
 from ..core.case import Case, Image
 from ..core.evidence import Evidence
 from ..core.report import Opinion
-from .roles import TaskPrompt, load_roles, prompt
-from .tasks import Task
+from ..tools.card import ToolCard
+from .forms import closed, described
+from .roles import load_roles, prompt
+from .tasks import SpecialistTurn, Task, TaskKind, TriagePlan, Verdict
 
-TASK_PROMPTS: tuple[TaskPrompt, ...] = get_args(TaskPrompt)
+TASKS: tuple[TaskKind, ...] = get_args(TaskKind)
+
+
+@functools.cache
+def handbook() -> str:
+    """What every agent is told before it sees the case: the rules, the specialties and the three tasks.
+
+    All of it for every agent: the longer the part that all requests share, the more of them a prefix cache serves.
+    """
+    specialties = "\n".join(f"- {role.name}: {role.scope}" for role in load_roles())
+    tasks = (f"{prompt(kind)}\n\nReply with JSON of this form:\n{_form(kind)}" for kind in TASKS)
+    return "\n\n".join([prompt("preamble"), *tasks, f"# Specialties\n\n{specialties}"])
+
+
+def _form(kind: TaskKind) -> str:
+    schemas: dict[TaskKind, type[BaseModel]] = {
+        "triage": TriagePlan, "specialist": SpecialistTurn, "attending": Verdict,
+    }  # fmt: skip
+    return described(closed(schemas[kind].model_json_schema()))
 
 
 def messages(task: Task[Any]) -> list[Json]:
-    """OpenAI-shaped messages; an image part names its blob, and whoever sends it puts the pixels in."""
+    """OpenAI-shaped messages after the handbook; an image part names its blob, whoever sends it puts the pixels in."""
+    asked = {
+        "role": "user",
+        "content": [*_case_parts(task.case), _part(_shared(task)), _part(_role_and_task(task))],
+    }
+    if task.faulty is None:
+        return [asked]
+    complaint = prompt("repair").replace("{problem}", task.faulty.problem)
     return [
-        {"role": "system", "content": prompt("preamble")},
-        {"role": "user", "content": [*_case_parts(task.case), _part(_shared(task)), _part(_role_and_task(task))]},
+        asked,
+        {"role": "assistant", "content": task.faulty.text},
+        {"role": "user", "content": [_part(complaint)]},
     ]
 
 
 def chat_request(task: Task[Any]) -> Json:
-    """What is recorded of a task: everything the engine is sent."""
-    name = task.schema.__name__
-    return {"schema": name, "schema_hash": _schema_hash(task.schema), "step": task.step, "messages": messages(task)}
+    """What is recorded of a task: everything the engine is sent, the handbook by its hash."""
+    return {
+        "schema": task.schema.__name__,
+        "schema_hash": _schema_hash(task.schema),
+        "step": task.step,
+        "handbook": handbook_hash(),
+        "messages": messages(task),
+    }
 
 
 _schema_hashes: dict[type[BaseModel], str] = {}
@@ -45,9 +79,15 @@ def _schema_hash(schema: type[BaseModel]) -> str:
 
 
 @functools.cache
+def handbook_hash() -> str:
+    """Hash of the handbook; the text itself stands once in a trace, in the configuration it opens with."""
+    return digest(handbook())
+
+
+@functools.cache
 def prompts_hash() -> str:
     """One hash over every prompt, role texts included."""
-    return digest([*(prompt(name) for name in TASK_PROMPTS), *(role.prompt for role in load_roles())])
+    return digest([handbook(), prompt("repair"), *(role.prompt for role in load_roles())])
 
 
 def image_names(case: Case) -> dict[str, Image]:
@@ -94,7 +134,21 @@ def describe(image: Image) -> str:
 
 
 def _shared(task: Task[Any]) -> str:
-    return "# Shared evidence\n" + _evidence(task.shared)
+    blocks = ["# Shared evidence\n" + _evidence(task.shared)]
+    if task.shelf:
+        blocks.append("# Tools for these images\n" + "\n".join(map(_signature, task.shelf)))
+    return "\n\n".join(blocks)
+
+
+def _signature(card: ToolCard) -> str:
+    """A tool as agents see it: its name, what it takes besides the image, what it does."""
+    taken = "".join(f", {name}: {_kind(schema)}" for name, schema in card.arguments.items())
+    return f"- {card.name}(image{taken}): {card.summary}"
+
+
+def _kind(schema: Json) -> str:
+    values = schema.get("enum")
+    return " | ".join(map(str, values)) if values else str(schema.get("type", "any"))
 
 
 def _evidence(evidence: tuple[Evidence, ...]) -> str:
@@ -104,24 +158,23 @@ def _evidence(evidence: tuple[Evidence, ...]) -> str:
 
 
 def _role_and_task(task: Task[Any]) -> str:
-    blocks: list[str] = []
+    """What differs between the agents of a case; what changes from turn to turn comes last."""
+    blocks = [f"# Your task now: {task.kind}"]
     if task.role is not None:
         blocks.append(f"# Your role: {task.role.title}\n{task.role.prompt}")
-    blocks.append(prompt(task.kind))
-    if task.roles:
-        blocks.append("## Specialties\n" + "\n".join(f"- {role.name}: {role.scope}" for role in task.roles))
     if task.tools:
-        blocks.append("## Tools\n" + "\n".join(f"- {card.name}: {card.summary}" for card in task.tools))
-    if task.kind == "specialist":
-        blocks.append("## Your evidence\n" + _evidence(task.own))
-        blocks.append(f"Turn {task.step + 1}. " + ("This is your last turn: give the opinion." if task.last else ""))
+        blocks.append("Your tools: " + ", ".join(card.name for card in task.tools))
     if task.opinions or task.absent:
         blocks.append("## Opinions\n" + "\n".join(_opinion(opinion) for opinion in task.opinions))
         blocks += [f"{specialty} gave no opinion: {reason}" for specialty, reason in sorted(task.absent.items())]
-    if task.kind == "attending" and task.own:
+    if task.kind == "specialist":
+        blocks.append("## Your evidence\n" + _evidence(task.own))
+    elif task.own:
         blocks.append("## Evidence of the specialists\n" + _evidence(task.own))
     if task.problems:
         blocks.append("## Problems with the last answer\n" + "\n".join(f"- {problem}" for problem in task.problems))
+    if task.kind == "specialist":
+        blocks.append(f"Turn {task.step + 1}." + (" This is your last turn: give the opinion." if task.last else ""))
     return "\n\n".join(block.strip() for block in blocks)
 
 

@@ -6,12 +6,12 @@ Budgets and deadlines are kept here; what to ask is the nodes' affair.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..core.canonical import digest
+from ..core.canonical import Json, digest
 from ..core.case import Case, Image
 from ..core.errors import (
     BudgetSpentError,
@@ -24,13 +24,14 @@ from ..core.errors import (
 from ..core.journal import Journal, Outcome
 from ..core.settings import Budget
 from ..knowledge.store import Hit, Knowledge, Query
-from ..tools.card import ToolOutput, ToolResult
+from ..tools.card import ToolCard, ToolOutput, ToolResult
 from ..tools.imaging import ImageStore
 from ..tools.registry import Toolbox
+from .budget import Allotment
 from .engines.protocol import Engine, Reply
 from .prompts import chat_request, image_names
 from .roles import Role
-from .tasks import Task, ToolRequest
+from .tasks import Call, Faulty, Task, ToolRequest
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -40,7 +41,12 @@ ATTENDING_SHARE = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Deps:
-    """What nodes work with. One per case; `running` shares equal tool calls between specialists."""
+    """What nodes work with. One per case.
+
+    `rank` is the case's place among those this process works on: lower is served first; `paused_before_s` the engine's
+    outages before this case. `running` shares equal tool
+    calls between specialists; `notes` are what engines said of their replies, by agent, for the report.
+    """
 
     journal: Journal
     engine: Engine
@@ -49,20 +55,56 @@ class Deps:
     knowledge: Knowledge
     roles: tuple[Role, ...]
     budget: Budget
+    rank: int = 0
+    paused_before_s: float = 0.0
     running: dict[str, asyncio.Task[ToolOutput]] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def calls_left(self, agent: str, share: Allotment) -> int:
+        """How often `agent` may still be asked."""
+        return share.calls_of(agent) - self.journal.chats(agent)
 
 
-async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
-    """The engine's answer to `task`, while the agent has used fewer than `tokens`.
+async def ask(task: Task[T], deps: Deps, share: Allotment) -> T:
+    """The engine's answer to `task`, within the agent's share of calls and tokens.
 
-    Raises ModelError or BudgetSpentError, recorded like an answer.
+    A reply that cannot be used is shown to the model once, with what is wrong with it. Raises ModelError or
+    BudgetSpentError, recorded like an answer.
     """
+    task = replace(task, shelf=_shelf(task.case, deps))
+    result = await _decided(task, deps, share)
+    if result["value"] is None and deps.calls_left(task.agent, share) > 0:
+        task = replace(task, faulty=Faulty(**result["faulty"]))
+        result = await _decided(task, deps, share)
+    if result["value"] is None:
+        raise ModelError(
+            expected=f"a valid {task.schema.__name__} from {task.agent}" + (", asked twice" if task.faulty else ""),
+            got=result["faulty"]["problem"],
+            fix="use a model that follows a schema: type polyclinic models check URL",
+        )
+    if result["notes"]:
+        deps.notes[task.agent] = tuple(dict.fromkeys((*deps.notes.get(task.agent, ()), *result["notes"])))
+    try:
+        return task.schema.model_validate(result["value"])
+    except ValidationError as error:
+        raise DivergenceError(
+            expected=f"a {task.schema.__name__} of this version in the trace",
+            got=str(error).splitlines()[0],
+            fix="replay with the version that recorded it",
+        ) from error
+
+
+async def _decided(task: Task[Any], deps: Deps, share: Allotment) -> Json:
+    """What is recorded of one reply: its value or what is faulty about it, reasoning, notes and details."""
 
     async def live() -> Outcome:
-        seconds = _seconds_left(task, deps, tokens)
+        seconds = _seconds_left(task, deps, share)
+        call = Call(
+            seconds=seconds, tokens=share.tokens - deps.journal.tokens(task.agent), rank=deps.rank, images=deps.images
+        )
         try:
-            async with asyncio.timeout(seconds):
-                reply = await deps.engine.decide(task)
+            async with asyncio.timeout(None if deps.engine.keeps_deadlines else seconds):
+                reply = await deps.engine.decide(replace(task, call=call))
             return _outcome(reply, task)
         except TimeoutError as error:
             cut_short = seconds < deps.budget.call_timeout_s
@@ -82,26 +124,33 @@ async def ask(task: Task[T], deps: Deps, *, tokens: int) -> T:
     outcome = await deps.journal.decide(
         "chat", task.kind, chat_request(task), live, scope=task.agent, version=deps.engine.identity
     )
-    try:
-        return task.schema.model_validate(outcome.result["value"])
-    except ValidationError as error:
-        raise DivergenceError(
-            expected=f"a {task.schema.__name__} of this version in the trace",
-            got=str(error).splitlines()[0],
-            fix="replay with the version that recorded it",
-        ) from error
+    return outcome.result
 
 
 def _outcome(reply: Reply[Any], task: Task[Any]) -> Outcome:
     """The reply as it is recorded. Raises ModelError for a value of another schema."""
-    if not isinstance(reply.value, task.schema):
+    value = reply.value
+    if reply.faulty is None and not isinstance(reply.value, task.schema):
         raise ModelError(
             expected=f"a {task.schema.__name__} for {task.agent}",
             got=f"a {type(reply.value).__name__}",
             fix="mend the engine",
         )
     usage = {str(name): int(count) for name, count in reply.usage.items()}
-    return Outcome(result={"value": reply.value.model_dump(mode="json"), "reasoning": reply.reasoning}, usage=usage)
+    result = {
+        "value": None if reply.faulty or value is None else value.model_dump(mode="json"),
+        "faulty": asdict(reply.faulty) if reply.faulty else None,
+        "reasoning": reply.reasoning,
+        "notes": list(reply.notes),
+        "details": reply.details,
+    }
+    return Outcome(result=result, usage=usage)
+
+
+def _shelf(case: Case, deps: Deps) -> tuple[ToolCard, ...]:
+    """The tools recommended for the images of the case, by name: the same for every agent."""
+    cards = {card.name: card for image in case.all_images() for card in deps.toolbox.recommended(image)}
+    return tuple(card for _, card in sorted(cards.items()))
 
 
 async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolResult, str]:
@@ -146,16 +195,23 @@ async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, .
     return tuple(Hit.model_validate(hit) for hit in outcome.result), outcome.span_id
 
 
-def _seconds_left(task: Task[Any], deps: Deps, tokens: int) -> float:
-    """How long this call may take. Raises BudgetSpentError when it may not be made; the attending always may."""
-    used = deps.journal.tokens(task.agent)
-    if used >= tokens:
+def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:
+    """How long this call may take. Raises BudgetSpentError when it may not be made; while it has calls, the attending
+    always may. An outage costs a case nothing."""
+    used, calls = deps.journal.tokens(task.agent), deps.calls_left(task.agent, share)
+    if used >= share.tokens:
         raise BudgetSpentError(
-            expected=f"{task.agent} to need fewer than {tokens} tokens", got=f"{used}", fix="raise budget.tokens"
+            expected=f"{task.agent} to need fewer than {share.tokens} tokens", got=f"{used}", fix="raise budget.tokens"
         )
+    if calls <= 0:
+        raise BudgetSpentError(
+            expected=f"{task.agent} to need at most {share.calls_of(task.agent)} calls", got="one more",
+            fix="raise budget.calls",
+        )  # fmt: skip
     if task.kind == "attending":
         return deps.budget.call_timeout_s
-    spent, allowed = deps.journal.elapsed_s(), deps.budget.seconds * (1.0 - ATTENDING_SHARE)
+    spent = deps.journal.elapsed_s() - (deps.engine.paused_s - deps.paused_before_s)
+    allowed = deps.budget.seconds * (1.0 - ATTENDING_SHARE)
     if spent >= allowed:
         raise BudgetSpentError(
             expected=f"{task.agent} to be asked within {allowed:g} s of work on the case",

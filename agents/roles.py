@@ -13,7 +13,7 @@ from ..core.case import Modality
 from ..core.errors import InputError, SetupError
 from ..core.frozen import Frozen
 
-TaskPrompt: TypeAlias = Literal["preamble", "triage", "specialist", "attending"]
+Prompt: TypeAlias = Literal["preamble", "triage", "specialist", "attending", "repair"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]*$")]
 BodyPart = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z ]*[a-z]$")]
@@ -94,8 +94,8 @@ def role(name: str) -> Role:
 
 
 @cache
-def prompt(name: TaskPrompt) -> str:
-    """The Markdown of one shared or task prompt. Raises SetupError when its file is missing or empty."""
+def prompt(name: Prompt) -> str:
+    """The Markdown of one prompt that is no role's. Raises SetupError when its file is missing or empty."""
     return _prompt(FOLDER / "prompts" / f"{name}.md")
 
 

@@ -58,15 +58,16 @@ async def _converse(role: Role, state: State, gathered: Gathered, share: Allotme
     """Turns until the opinion comes, at most `share.turns` of them."""
     case, tools = state["case"], _tools_for(role, state["case"], deps)
     for step in range(share.turns):
+        # The last turn but one call: the opinion must come, and a reply that cannot be used can still be repaired.
+        last = step == share.turns - 1 or deps.calls_left(role.name, share) <= 2
         task = Task(
-            kind="specialist", agent=role.name, schema=SpecialistTurn, case=case, step=step,
-            last=step == share.turns - 1, role=role, tools=tools, shared=state["shared"],
-            own=tuple(gathered.evidence), problems=tuple(gathered.problems),
+            kind="specialist", agent=role.name, schema=SpecialistTurn, case=case, step=step, last=last, role=role,
+            tools=tools, shared=state["shared"], own=tuple(gathered.evidence), problems=tuple(gathered.problems),
         )  # fmt: skip
-        turn = await ask(task, deps, tokens=share.tokens)
+        turn = await ask(task, deps, share)
         if turn.opinion is not None:
             return turn.opinion
-        if not (turn.tools or turn.searches):
+        if last or not (turn.tools or turn.searches):
             break
         await _gather(turn, role, case, gathered, deps)
     raise ModelError(
@@ -83,9 +84,12 @@ def _tools_for(role: Role, case: Case, deps: Deps) -> tuple[ToolCard, ...]:
 
 async def _gather(turn: SpecialistTurn, role: Role, case: Case, gathered: Gathered, deps: Deps) -> None:
     """Everything a turn asked for, at the same time; numbered in the order it was asked."""
-    async with asyncio.TaskGroup() as group:
-        tools = [group.create_task(_attempt(request, role, case, deps)) for request in turn.tools]
-        searches = [group.create_task(_search(request, role, case, deps)) for request in turn.searches]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tools = [group.create_task(_attempt(request, role, case, deps)) for request in turn.tools]
+            searches = [group.create_task(_search(request, role, case, deps)) for request in turn.searches]
+    except ExceptionGroup as failures:  # a full disk, a divergence: callers wait for the error itself
+        raise failures.exceptions[0] from None
     gathered.problems.clear()
     for request, task in zip(turn.tools, tools, strict=True):
         _take_measurements(request, task.result(), role, case, gathered, deps)

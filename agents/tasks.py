@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -14,6 +15,9 @@ from ..core.report import Dissent, Opinion, Urgency
 from ..tools.card import ToolCard
 from .budget import LARGEST_TEAM
 from .roles import Role
+
+if TYPE_CHECKING:
+    from ..tools.imaging import ImageStore
 
 TaskKind: TypeAlias = Literal["triage", "specialist", "attending"]
 T = TypeVar("T", bound=BaseModel)
@@ -92,12 +96,36 @@ class Verdict(Conclusion):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Faulty:
+    """A reply that could not be used, as it came, and what is wrong with it: the model is shown both, once."""
+
+    text: str
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """How a task is put to an engine. None of it is part of the request, and none of it may change the answer.
+
+    `seconds` is the deadline of one attempt; `tokens` what the agent may still use; `rank` the case's place in the
+    queue (lower is served first); `images` where the pixels are.
+    """
+
+    seconds: float = math.inf
+    tokens: int | None = None
+    rank: int = 0
+    images: ImageStore | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task(Generic[T]):
     """One question to an engine.
 
-    `shared` is the evidence every agent of the case sees; `own` is what this agent gathered. `problems` are what
+    `shared` is the evidence every agent of the case sees; `own` is what this agent gathered. `shelf` are the tools
+    recommended for the images of the case, `tools` those this agent may run. `problems` are what
     went wrong with an earlier answer: refused tool calls for a specialist, failed checks for the attending. On the
-    `last` step a specialist must give its opinion. `step` counts this agent's turns from 0.
+    `last` step a specialist must give its opinion. `step` counts this agent's turns from 0. `faulty` is this task's
+    own first reply when it has to be asked again.
     """
 
     kind: TaskKind
@@ -108,12 +136,15 @@ class Task(Generic[T]):
     last: bool = True
     roles: tuple[Role, ...] = ()
     role: Role | None = None
+    shelf: tuple[ToolCard, ...] = ()
     tools: tuple[ToolCard, ...] = ()
     shared: tuple[Evidence, ...] = ()
     own: tuple[Evidence, ...] = ()
     opinions: tuple[Opinion, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    faulty: Faulty | None = None
+    call: Call = field(default=Call(), compare=False)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:

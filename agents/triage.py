@@ -18,7 +18,7 @@ async def triage(state: State, deps: Deps) -> State:
         kind="triage", agent="triage", schema=TriagePlan, case=state["case"], roles=deps.roles, shared=state["shared"]
     )
     try:
-        plan = await ask(task, deps, tokens=allot(deps.budget, 1).tokens)
+        plan = await ask(task, deps, allot(deps.budget, 1))
     except DecisionError as error:
         return State(failure=f"triage failed: {error}")
     known = {role.name for role in deps.roles}

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from .models import models
+
 app = typer.Typer(
     name="polyclinic",
     no_args_is_help=True,
@@ -19,6 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(models)
 
 
 def _version(asked: bool) -> None:
@@ -39,8 +44,10 @@ def polyclinic(
     """
 
 
-Engine = Annotated[str | None, typer.Option(help="embedded (the default).")]
-Model = Annotated[str | None, typer.Option(help="The model's name, for engines that serve several.")]
+Engine = Annotated[
+    str | None, typer.Option(help="embedded (the default), or a server's URL: http://localhost:8000/v1.")
+]
+Model = Annotated[str | None, typer.Option(help="What the server calls its model (its only one by default).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Run = Annotated[Path, typer.Argument(help="A trace file, a run folder or a transcript.")]
 

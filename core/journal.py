@@ -163,7 +163,7 @@ class Journal:
             _span.reset(token)
         if question.key not in self._recorded and self.live:
             record = self._append(
-                "node", name, question=question, parent_id=parent, start_ns=start, end_ns=self._clock()
+                "node", name, question=question, parent_id=parent, start_ns=start, end_ns=self._clock(), later=True
             )
             self._recorded[question.key] = record
         known = self._recorded.get(question.key)
@@ -191,6 +191,10 @@ class Journal:
         """Tokens that `scope`'s decisions have used so far."""
         mine = (record.usage for record in self._used.values() if record.scope == scope)
         return sum(usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0) for usage in mine)
+
+    def chats(self, scope: str) -> int:
+        """How often `scope` has asked a model so far."""
+        return sum(record.kind == "chat" and record.scope == scope for record in self._used.values())
 
     def usage(self) -> Usage:
         """What the decisions used so far cost, per agent in alphabetical order and together."""

@@ -28,13 +28,14 @@ def open_locked(path: Path, flags: int, *, busy: str, fix: str) -> int:
 
 def append_whole(fd: int, data: bytes, *, durable: bool = False) -> None:
     """Append `data` in one write, with `durable` onto the disk. Raises OSError; the file is then as it was."""
-    size = os.fstat(fd).st_size
+    written = 0
     try:
-        if os.write(fd, data) != len(data):
+        written = os.write(fd, data)
+        if written != len(data):
             raise OSError(errno.ENOSPC, "No space left on device")
         if durable:
             os.fsync(fd)
     except OSError:
         with contextlib.suppress(OSError):  # what cannot be cut off now is dropped as torn on the next open
-            os.ftruncate(fd, size)
+            os.ftruncate(fd, os.fstat(fd).st_size - written)
         raise

@@ -6,7 +6,6 @@ runs/<case id>-<identity>-<n>/        one run: trace.jsonl, and report.json once
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -74,7 +73,9 @@ def open_run(
     Raises RunLockedError when that run is being written, StorageError when the disk refuses.
     """
     stem = f"{opening.case['id']}-{opening.identity[:10]}"
-    number = max(_numbers(runs, stem), default=1)
+    number = 1
+    while (runs / f"{stem}-{number + 1}").exists():
+        number += 1
     while _cannot_go_on(runs / f"{stem}-{number}", opening):
         number += 1
     folder = runs / f"{stem}-{number}"
@@ -182,8 +183,8 @@ def report_of(records: tuple[Record, ...]) -> Report:
 
 
 def report_text(report: Report) -> str:
-    """The report as it is printed and stored: indented JSON with sorted keys."""
-    return json.dumps(report.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """The report as it is printed and stored: indented JSON, fields in the order `Report` declares them."""
+    return report.model_dump_json(indent=2) + "\n"
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -209,11 +210,6 @@ def blobs_above(trace: Path) -> Blobs:
     """The pixels of the run that `trace` records: the nearest blobs folder above it."""
     above = (folder for folder in trace.resolve().parents if (folder / "blobs").is_dir())
     return blobs_of(next(above, trace.parent.parent))
-
-
-def _numbers(runs: Path, stem: str) -> list[int]:
-    tails = (folder.name[len(stem) + 1 :] for folder in runs.glob(f"{stem}-*"))
-    return [int(tail) for tail in tails if tail.isdigit()]
 
 
 def _cannot_go_on(folder: Path, opening: Opening) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from .errors import SetupError
 from .frozen import Frozen
@@ -26,17 +26,70 @@ class Budget(Frozen):
     After three quarters of the seconds only the attending is asked. Tools have time-outs of their own.
     """
 
-    calls: int = Field(default=20, ge=4)
+    calls: int = Field(default=20, ge=5)
     tokens: int = Field(default=200_000, ge=1)
     seconds: float = Field(default=600.0, gt=0)
     call_timeout_s: float = Field(default=60.0, gt=0)
 
 
+class Sampling(Frozen):
+    """How a served model is sampled; all of it is recorded in the trace.
+
+    `samples` above 1 asks for that many answers in one request and takes the most frequent (self-consistency, Wang et
+    al. 2023); it needs a temperature above 0. `max_tokens` bounds one reply; through the schema, `max_items` bounds
+    each of its lists and `max_chars` each of its texts (None: no bound). `logprobs` derives the confidence in an option
+    from its probability.
+    """
+
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int = 0
+    samples: int = Field(default=1, ge=1, le=64)
+    max_tokens: int = Field(default=2048, ge=16)
+    max_items: int = Field(default=12, ge=1)
+    max_chars: int | None = Field(default=None, ge=8)
+    logprobs: bool = True
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Sampling:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples above 1 need a temperature above 0: at 0 they are all the same")
+        return self
+
+
+class AgentModel(Frozen):
+    """What one agent uses instead of the common model: another server, another model or LoRA adapter, other sampling.
+
+    `model` may be the name of a LoRA adapter that the server knows (vLLM's `--lora-modules`).
+    """
+
+    url: str | None = None
+    model: str | None = None
+    sampling: Sampling | None = None
+
+
+class Serving(Frozen):
+    """How servers are treated.
+
+    `max_in_flight` bounds the requests that are on their way to one server at a time. A call is given up after
+    `faults` failed attempts (refused, dropped, cut, 429, 5xx); during an outage nothing is sent, and a call waits up to
+    `patience_s` for its end. `profile` names the model profile when the model's name does not tell it.
+    """
+
+    max_in_flight: int = Field(default=128, ge=1)
+    faults: int = Field(default=6, ge=1)
+    patience_s: float = Field(default=900.0, ge=0)
+    profile: str | None = None
+    api_key: SecretStr | None = None
+
+
 class Settings(Frozen):
     """Everything that can be set from outside.
 
-    `engine` is "embedded" (a server's URL is refused until served models are supported); `runs` is where traces go;
-    `root`, when set, is the only folder that images may be read from.
+    `engine` is "embedded" or the URL of an OpenAI-compatible server; `model` is what that server calls its model (its
+    only one when None); `agents` says which agents use something else: keys are "triage", "specialist" (all of them),
+    "attending" or a specialty. `runs` is where traces go; `root`, when set, is the only folder that images may be read
+    from.
     """
 
     engine: str = "embedded"
@@ -44,6 +97,9 @@ class Settings(Frozen):
     runs: Path = Path("runs")
     root: Path | None = None
     budget: Budget = Budget()
+    sampling: Sampling = Sampling()
+    serving: Serving = Serving()
+    agents: dict[str, AgentModel] = Field(default_factory=dict)
 
 
 def load_settings(
@@ -71,7 +127,7 @@ def load_settings(
         known = ", ".join(_names())
         raise SetupError(
             expected=f"a setting among {known}" if first["type"] == "extra_forbidden" else f"{name}: {first['msg']}",
-            got=f"{name} = {first['input']!r}",
+            got=f"{name} = {'…' if name.endswith('api_key') else repr(first['input'])}",
             fix=f"mend it in {path.name}, in {PREFIX}{name.upper().replace('.', '_')} or on the command line",
         ) from error
 
@@ -100,8 +156,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _names() -> list[str]:
-    plain = [name for name in Settings.model_fields if name != "budget"]
-    return [*plain, *(f"budget.{name}" for name in Budget.model_fields)]
+    """Every setting that one variable can hold; `agents` is a table, for the file only."""
+    groups: dict[str, type[Frozen]] = {"budget": Budget, "sampling": Sampling, "serving": Serving}
+    plain = [name for name in Settings.model_fields if name not in (*groups, "agents")]
+    return [*plain, *(f"{group}.{name}" for group, model in groups.items() for name in model.model_fields)]
 
 
 def _merge(weaker: dict[str, Any], stronger: Mapping[str, Any]) -> None:

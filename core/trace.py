@@ -6,6 +6,7 @@ member. `prev` is the hash of the line before, so a line that was edited, remove
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -127,6 +128,7 @@ class TraceFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._kept = b""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = open_locked(
@@ -147,21 +149,36 @@ class TraceFile:
         self.head = self.records[-1].hash if self.records else GENESIS
         self.count = len(self.records)
 
-    def append(self, *, durable: bool = False, **fields: Any) -> Record:
-        """Chain and write one record in a single write; with `durable` it is on the disk when this returns."""
+    def append(self, *, durable: bool = False, later: bool = False, **fields: Any) -> Record:
+        """Chain and write one record in a single write; with `durable` it is on the disk when this returns.
+
+        With `later` it is written along with the next record: for records that a resumed run makes again.
+        """
         record = Record(seq=self.count, prev=self.head, **fields)
         line, seal = record.line()
-        try:
-            append_whole(self._fd, line, durable=durable)
-        except OSError as error:
-            raise _refused(self.path, error) from error
+        if later:
+            self._kept += line
+        else:
+            self._write(self._kept + line, durable=durable)
         self.head, self.count = seal, self.count + 1
         return record.model_copy(update={"hash": seal})
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Write what is left, if the disk takes it (a resumed run makes it again), and give the file free."""
+        if self._fd < 0:
+            return
+        if self._kept:
+            with contextlib.suppress(StorageError):
+                self._write(self._kept, durable=False)
+        os.close(self._fd)
+        self._fd = -1
+
+    def _write(self, lines: bytes, *, durable: bool) -> None:
+        try:
+            append_whole(self._fd, lines, durable=durable)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        self._kept = b""
 
 
 def _preview(line: bytes) -> str:

@@ -15,7 +15,7 @@ import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from .store import Hit, Passage, Query
 K1, B = 1.2, 0.75
 RRF_K = 60
 POOL = 100  # passages ranked before floor, cut and limit
+KEPT_FILTERS = 256  # filters whose rows stay in memory
 KEPT_SHELVES = 16  # patients whose indexes stay in memory
 TITLE_TIMES = 2  # how often a title counts as text
 LONE = 2  # the floor is this many times higher for a single stray term
@@ -138,6 +139,7 @@ class _Shelf:
         self.titles = [frozenset(text.terms(passage.title)) for passage in passages]
         self.frequency = Counter(term for row in self.terms for term in row)
         self.vocabulary = {term: number for number, term in enumerate(sorted(self.frequency))}
+        self._allowed: dict[tuple[Any, ...], npt.NDArray[np.bool_]] = {}
         if passages:
             self.bm25 = _bm25([[self.vocabulary[term] for term in row] for row in rows], self.vocabulary)
 
@@ -147,8 +149,15 @@ class _Shelf:
         return _faiss(self.encoder.encode(self.written))
 
     def allowed(self, query: Query) -> npt.NDArray[np.bool_]:
-        """Which passages the query may see: bool [n]."""
-        return np.array([_permits(passage, query) for passage in self.passages], dtype=bool)
+        """Which passages the query may see: bool [n]; the same filters ask for the same rows again and again."""
+        filters = (query.domains, query.modality, query.patient_id)
+        known = self._allowed.get(filters)
+        if known is None:
+            known = np.array([_permits(passage, query) for passage in self.passages], dtype=bool)
+            if len(self._allowed) >= KEPT_FILTERS:
+                self._allowed.clear()
+            self._allowed[filters] = known
+        return known
 
     def idf(self, term: str) -> float:
         """How much a term tells, as in BM25; a term that no passage has tells most."""
@@ -218,10 +227,16 @@ def _permits(passage: Passage, query: Query) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
+def _pieces(written: str) -> tuple[list[tuple[int, int]], list[frozenset[str]]]:
+    """The sentences of a passage and the terms of each."""
+    pieces = text.sentences(written) or [(0, len(written))]
+    return pieces, [frozenset(text.terms(written[start:end])) for start, end in pieces]
+
+
 def _best_span(written: str, weights: Mapping[str, float]) -> tuple[int, int]:
     """The sentence that covers most of the query, with its neighbour where that adds enough; else the first."""
-    pieces = text.sentences(written) or [(0, len(written))]
-    known = [frozenset(text.terms(written[start:end])) for start, end in pieces]
+    pieces, known = _pieces(written)
 
     def covered(first: int, last: int) -> float:
         present = frozenset().union(*known[first : last + 1])

@@ -68,8 +68,11 @@ def read_patterns(path: Path) -> tuple[Pattern, ...]:
 def find_red_flags(text: str) -> tuple[RedFlag, ...]:
     """The red flags of `text`, emergencies first, then by id. Never raises; text without any gives none."""
     pieces = [" ".join(text[start:end].split()) for start, end in sentences(text)]
+    folded = "\n".join(pieces).casefold()
     found = []
     for pattern in shipped_patterns():
+        if not all(any(stem in folded for stem in _stems(group)) for group in pattern.groups):
+            continue
         phrases = [_first(group, pieces) for group in pattern.groups]
         if all(phrases):
             named = tuple(dict.fromkeys(phrase for phrase in phrases if phrase))
@@ -85,6 +88,12 @@ def _first(group: tuple[str, ...], pieces: list[str]) -> str | None:
             if not denied(piece.lower(), match.start(), match.end()):
                 return match.group()
     return None
+
+
+@cache
+def _stems(group: tuple[str, ...]) -> tuple[str, ...]:
+    """What a text must hold for a phrase to stand in it: far cheaper to look for than the phrase itself."""
+    return tuple(phrase.split("*")[0].casefold() for phrase in group)
 
 
 @cache

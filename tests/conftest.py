@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import pytest_socket
@@ -42,6 +46,32 @@ def loopback() -> None:
     """Opens this machine's own addresses, and no others, for a test that talks to a server of its own."""
     pytest_socket.enable_socket()  # the plugin shuts them again before the next test
     pytest_socket.socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def double() -> ModuleType:
+    """The module bench/double.py, the controlled model server; bench is a folder of scripts, not a package."""
+    spec = importlib.util.spec_from_file_location("double", ROOT / "bench" / "double.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["double"] = module  # dataclasses look their own module up by name
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def _double_process(double: ModuleType) -> Iterator[Any]:
+    with double.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def server(double: ModuleType, _double_process: Any, loopback: None) -> Any:
+    """A double as new, and quick: one process of it serves all tests."""
+    _double_process.configure(**vars(double.DoubleConfig(latency_s=0.01)))
+    _double_process.reset()
+    return _double_process
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -126,8 +126,8 @@ def consult(folder: Path) -> Report:
     return clinic.consult_sync(case)
 
 
-def die_at(record: int, how: str) -> None:
-    """From now on this process kills itself when it writes its n-th record: before, after, or in the middle of it."""
+def die_at(number: int, how: str) -> None:
+    """From now on this process kills itself when it writes to the trace for the n-th time."""
     real, count = os.write, 0
 
     def write(fd: int, data: bytes) -> int:
@@ -135,7 +135,7 @@ def die_at(record: int, how: str) -> None:
         if not data.startswith(b'{"end_ns"'):
             return real(fd, data)
         count += 1
-        if count == record:
+        if count == number:
             if how == "torn":
                 real(fd, data[: len(data) // 2])
             if how == "after":
@@ -146,13 +146,13 @@ def die_at(record: int, how: str) -> None:
     trace.os.write = write  # type: ignore[assignment]
 
 
-def in_child(folder: Path, *, record: int = 0, how: str = "", after_s: float | None = None) -> bool:
+def in_child(folder: Path, *, write: int = 0, how: str = "", after_s: float | None = None) -> bool:
     """Consult in a forked process; whether it was killed."""
     child = os.fork()
     if child == 0:
         try:
-            if record:
-                die_at(record, how)
+            if write:
+                die_at(write, how)
             consult(folder)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
             print(repr(error), file=sys.stderr)
@@ -215,16 +215,18 @@ def main(root: Path, random_kills: int) -> None:
     assert not in_child(fresh(root, "timing"))
     whole_s = time.perf_counter() - start
 
-    at_records = resumed = 0
-    for record in range(1, len(records) + 1):
+    at_writes = resumed = writes = 0
+    while at_writes == 3 * writes:
+        writes += 1
         for how in ("before", "torn", "after"):
-            folder = fresh(root, f"record-{record}-{how}")
-            assert in_child(folder, record=record, how=how)
-            at_records += 1
-            finished = finished_calls(folder)
-            assert not in_child(folder)
-            check(folder, finished, expected)
+            folder = fresh(root, f"write-{writes}-{how}")
+            if in_child(folder, write=writes, how=how):
+                at_writes += 1
+                finished = finished_calls(folder)
+                assert not in_child(folder)
+                check(folder, finished, expected)
             shutil.rmtree(folder)
+    writes -= 1  # the last round found nothing left to kill
 
     dice, at_random = random.Random(7), 0
     while at_random < random_kills:
@@ -241,7 +243,8 @@ def main(root: Path, random_kills: int) -> None:
             assert not in_child(folder)
         check(folder, finished, expected)
         shutil.rmtree(folder)
-    print(json.dumps({"records": len(records), "at_records": at_records, "at_random": at_random, "thrice": resumed}))
+    counts = {"records": len(records), "writes": writes, "at_writes": at_writes, "at_random": at_random}
+    print(json.dumps({**counts, "thrice": resumed}))
 
 
 def fresh(root: Path, name: str) -> Path:

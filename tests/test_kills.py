@@ -1,4 +1,4 @@
-"""kill -9 at every record boundary and at random instants: the run finishes, nothing is repeated, the chain holds."""
+"""kill -9 at every write to the trace and at random instants: the run finishes, nothing repeated, the chain holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-RANDOM_KILLS = 150
+RANDOM_KILLS = 160
 
 
 def test_a_run_survives_two_hundred_kills(tmp_path: Path) -> None:
@@ -17,5 +17,5 @@ def test_a_run_survives_two_hundred_kills(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout)
-    assert seen["at_records"] == 3 * seen["records"]
-    assert seen["at_records"] + seen["at_random"] >= 200
+    assert seen["at_writes"] == 3 * seen["writes"] >= 3 * 14  # opening, decisions and report; spans go along with them
+    assert seen["at_writes"] + seen["at_random"] >= 200

@@ -112,6 +112,7 @@ class ToolCard(Frozen):
     """What a tool says of itself. Outside `modalities` and `body_parts` (any when empty) it refuses.
 
     A tool that names no modality is not recommended to specialists: it is run when something asks for it by name.
+    `arguments` are the JSON schemas of what an agent may state besides the image; `Tool` writes them there.
     """
 
     name: str
@@ -124,6 +125,7 @@ class ToolCard(Frozen):
     provenance: str = "classical image analysis, no trained weights"
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
+    arguments: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float = Field(default=30.0, gt=0)
 
     def accepts(self, image: Image) -> bool:
@@ -143,3 +145,11 @@ class Tool:
     arguments: type[ImageArguments]
     output: type[ToolOutput]
     run: Callable[[Any, ImageStore], ToolOutput]
+
+    def __post_init__(self) -> None:
+        """Write on the card what an agent may state: every argument but those the toolbox fills in."""
+        filled_in = ScaledImageArguments.model_fields
+        schema = self.arguments.model_json_schema().get("properties", {})
+        stated = {name: part for name, part in schema.items() if name not in filled_in}
+        if stated != self.card.arguments:
+            object.__setattr__(self, "card", self.card.model_copy(update={"arguments": stated}))

@@ -17,7 +17,7 @@ from ..core.case import Image, Laterality, Modality
 from ..core.errors import InputError, MissingExtraError, TraceError
 from .dicom_words import BODY_PARTS, CT_STORAGE, LATERALITIES, MODALITIES, NOT_PICTURES, VIEWS
 from .locate import locate, read_bounded
-from .raster import check_frame, check_size, damaged, decoding, png_bytes, read_raster, without_equal_channels
+from .raster import check_frame, check_size, damaged, decoding, png_bytes, read_raster, resized, without_equal_channels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +113,26 @@ class ImageStore:
                 unit: Unit = "HU" if packed.dtype.names == ("HU",) else "intensity"
                 return Pixels(array=packed[unit].astype(np.float32), unit=unit)
         raise InputError(expected="a stored picture", got=f"the blob {blob[:12]}…, which is none", fix="check the id")
+
+    def png(self, blob: str, *, most_pixels: int | None) -> bytes:
+        """The picture stored as `blob` as an 8-bit PNG that a model can be shown, scaled down to `most_pixels`.
+
+        Raises what `open` raises.
+        """
+        import numpy as np
+
+        from .pictures import as_picture
+
+        data = self._blobs.get(blob)
+        if data.startswith(_PNG):
+            width, height = struct.unpack(">II", data[16:24])
+            if (most_pixels is None or width * height <= most_pixels) and data[24] <= 8:
+                return data
+        pixels = self.open(blob)
+        array = pixels.array if pixels.array.dtype == np.uint8 else as_picture(pixels)
+        height, width = array.shape[:2]
+        scale = 1.0 if most_pixels is None else min(1.0, math.sqrt(most_pixels / (width * height)))
+        return png_bytes(resized(array, (max(1, math.floor(height * scale)), max(1, math.floor(width * scale)))))
 
     def put_mask(self, mask: NDArray[np.bool_]) -> str:
         """Store a mask (H, W) as a PNG of 0 and 255 and return its sha256."""

@@ -11,19 +11,19 @@ from ...core.canonical import digest
 from ...core.errors import DecisionError, DivergenceError
 from ...core.trace import Record
 from ..prompts import chat_request
-from ..tasks import Task
-from .protocol import Reply
+from ..tasks import Faulty, Task
+from .protocol import Engine, Reply
 
 T = TypeVar("T", bound=BaseModel)
 
 
-class ReplayEngine:
+class ReplayEngine(Engine):
     """Answers with the chat decisions among `records`, found by agent and request. Speaks as the engine recorded."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         config = records[0].request["config"]
-        self.identity: str = config["engine"]
-        self.caveat: str = config["caveat"]
+        self.identity = config["engine"]
+        self.caveat = config["caveat"]
         self._replies = {
             digest([record.scope, record.request]): record for record in reversed(records) if record.kind == "chat"
         }
@@ -39,4 +39,9 @@ class ReplayEngine:
             )
         if record.error is not None:
             raise DecisionError.from_record(record.error)
-        return Reply(value=task.schema.model_validate(record.result["value"]), usage=dict(record.usage))
+        value, faulty = record.result["value"], record.result.get("faulty")
+        return Reply(
+            value=None if value is None else task.schema.model_validate(value),
+            faulty=Faulty(**faulty) if faulty else None,
+            usage=dict(record.usage),
+        )

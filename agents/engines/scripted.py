@@ -10,13 +10,13 @@ from pydantic import BaseModel
 
 from ...core.errors import ModelError
 from ..tasks import Task
-from .protocol import Reply
+from .protocol import Engine, Reply
 
 T = TypeVar("T", bound=BaseModel)
 Line: TypeAlias = BaseModel | Exception | Callable[[Task[Any]], BaseModel]
 
 
-class ScriptedEngine:
+class ScriptedEngine(Engine):
     """Answers agent `a`'s step `n` with `script[a][n]`: a value, an exception to raise, or a function of the task.
 
     Keyed by step and not by call order, so that a resumed run gets the same lines. `latency_s` is slept per call.

@@ -67,5 +67,5 @@ def test_settings_and_arguments_add_up(tmp_path: Path) -> None:
     clinic = Clinic(runs=tmp_path, settings=Settings(budget=Budget(calls=9)))
     assert (clinic.runs, clinic.budget.calls) == (tmp_path, 9)
     with pytest.raises(SetupError):
-        Clinic("http://localhost:1", settings=Settings())
+        Clinic("localhost:1", settings=Settings())
     assert isinstance(Clinic(ScriptedEngine({})).engine, ScriptedEngine)

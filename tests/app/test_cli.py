@@ -214,7 +214,7 @@ def test_options_without_letters(cli: Run, options: str) -> None:
 
 def test_set_up_that_cannot_work(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(cli("ask"), "a question")
-    refused(cli("ask", "--question", "x?", "--engine", "http://localhost:1/v1"), "embedded")
+    refused(cli("ask", "--question", "x?", "--engine", "localhost:1"), "embedded")
     (tmp_path / "file").write_text("")
     refused(cli("ask", "--question", "x?", "--runs", tmp_path / "file"), "--runs")
     (tmp_path / "polyclinic.toml").write_text("colour = 'blue'")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ....core.errors import ModelError
 from ...tasks import Task
-from ..protocol import Reply
+from ..protocol import Engine, Reply
 from .attending import weigh
 from .specialist import consider
 from .triage import choose
@@ -16,7 +16,7 @@ from .triage import choose
 T = TypeVar("T", bound=BaseModel)
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(Engine):
     """Deterministic: the same task gives the same answer, on every machine. Also the baseline of every benchmark."""
 
     identity = "embedded/1"

@@ -1,0 +1,200 @@
+"""The HTTP side of a served model: one client per event loop. The one door to the openai SDK.
+
+What a server may get over is raised as a Fault, to be tried again; what it will not, as a ModelError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import math
+from collections.abc import AsyncGenerator
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...core.canonical import Json
+from ...core.errors import ModelError, SetupError
+from .patience import Fault
+
+PROBE_S = 5.0
+"""How long a server may take to say what it serves, or that it is back."""
+
+_BUSY, _UNAVAILABLE = 429, 503
+_PASSING = frozenset({408, 409, 425})
+_JSON: Any = {"headers": {"Content-Type": "application/json"}}
+
+
+class Client:
+    """Talks to any number of OpenAI-compatible servers from one event loop, over one pool of connections.
+
+    The pool is closed when its event loop ends, by itself.
+    """
+
+    def __init__(self, api_key: str | None) -> None:
+        self._api_key = api_key or "none"  # the SDK insists on one
+        self._servers: dict[str, Any] = {}
+        self._pools: dict[bool, tuple[Any, AsyncGenerator[Any, None]]] = {}
+
+    async def complete(self, url: str, content: bytes, *, seconds: float) -> Json:
+        """The completion that the server answers with. Raises Fault for what may pass, ModelError for what will not."""
+        import openai
+
+        try:
+            async with asyncio.timeout(None if math.isinf(seconds) else seconds):
+                server = await self._server(url)
+                response = await server.post(
+                    "/chat/completions", cast_to=_response_type(), content=content, options=_JSON
+                )
+        except TimeoutError:
+            raise Fault(f"no reply within {seconds:g} s", "hung") from None
+        except openai.APIStatusError as error:
+            raise _refusal(error, url) from None
+        except openai.APIConnectionError as error:
+            raise Fault(f"no connection to {shown(url)} ({_cause(error)})", "down") from None
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            raise Fault("a body that is no JSON", "garbled") from None
+
+    async def answers(self, url: str, content: bytes) -> bool:
+        """Whether the server completes this chat at all."""
+        try:
+            await self.complete(url, content, seconds=PROBE_S)
+        except (Fault, ModelError):
+            return False
+        return True
+
+    async def models(self, url: str) -> tuple[dict[str, Json], ...]:
+        """What the server serves, as it lists it, base models before adapters; none when it does not say.
+
+        Raises SetupError when it cannot be reached.
+        """
+        listed = (await self.get(url, "/models")).get("data")
+        cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
+        return tuple(sorted(cards, key=lambda card: card.get("parent") is not None))  # an adapter names its parent
+
+    async def get(self, url: str, path: str) -> dict[str, Json]:
+        """The JSON object at a path of the server, empty where there is none. Raises SetupError."""
+        import openai
+
+        try:
+            async with asyncio.timeout(PROBE_S):
+                response = await (await self._server(url)).get(path, cast_to=_response_type())
+            value = json.loads(response.content)
+        except openai.NotFoundError:
+            return {}
+        except openai.APIStatusError as error:
+            refusal = _refusal(error, url)
+            raise SetupError(
+                expected=f"the server at {shown(url)} to answer {path}",
+                got=f"HTTP {error.status_code}: {_message(error)}",
+                fix=getattr(refusal, "fix", "look at the server's log"),
+            ) from error
+        except (TimeoutError, ValueError, openai.OpenAIError) as error:
+            raise SetupError(
+                expected=f"an OpenAI-compatible server at {shown(url)}",
+                got=_cause(error),
+                fix="start one (polyclinic models show NAME prints the command), or correct the URL",
+            ) from error
+        return value if isinstance(value, dict) else {}
+
+    async def text(self, url: str, path: str) -> str:
+        """The page at a path beside the server's /v1, empty where there is none or it cannot be had."""
+        import openai
+
+        page = url.rstrip("/").removesuffix("/v1") + path
+        try:
+            async with asyncio.timeout(PROBE_S):
+                response = await (await self._server(url)).get(page, cast_to=_response_type())
+        except (TimeoutError, openai.OpenAIError):
+            return ""
+        return str(response.text)
+
+    async def _server(self, url: str) -> Any:
+        """The SDK's object for a server."""
+        if url not in self._servers:
+            import openai
+
+            secure = urlsplit(url).scheme == "https"
+            if secure not in self._pools:
+                # A loop that ends closes the generators that are open, and this one the pool it holds.
+                lifetime = _pool(verify=secure)
+                self._pools[secure] = (await anext(lifetime), lifetime)
+            self._servers[url] = openai.AsyncOpenAI(
+                base_url=url, api_key=self._api_key, http_client=self._pools[secure][0], max_retries=0, timeout=None
+            )
+        return self._servers[url]
+
+
+def check_url(url: str) -> None:
+    """Raise SetupError unless `url` can be the base URL of a server."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SetupError(
+            expected="the URL of an OpenAI-compatible server, such as http://localhost:8000/v1",
+            got=repr(url),
+            fix="correct --engine",
+        )
+
+
+def shown(url: str) -> str:
+    """A URL without the name and password it may hold."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+    return parts._replace(netloc=host).geturl()
+
+
+async def _pool(*, verify: bool) -> AsyncGenerator[Any, None]:
+    """Connections; reading the certificates takes 30 ms, which a server on this machine can do without."""
+    from openai import DefaultAioHttpClient
+
+    async with DefaultAioHttpClient(timeout=None, verify=verify) as client:
+        yield client
+
+
+@functools.cache
+def _response_type() -> Any:
+    """The SDK hands back the bare response when asked for this type: its own models cost more than the call."""
+    import httpx
+
+    return httpx.Response
+
+
+def _refusal(error: Any, url: str) -> Fault | ModelError:
+    """A status that is no success: a Fault when it may pass, a ModelError when asking again cannot help."""
+    status, said = error.status_code, _message(error)
+    what = f"HTTP {status}" + (f": {said}" if said else "")
+    after = _retry_after(error)
+    if status == _BUSY or (status == _UNAVAILABLE and after is not None):
+        return Fault(what, "busy", retry_after_s=after)
+    if status >= 500 or status in _PASSING:
+        return Fault(what, "down", retry_after_s=after)
+    key = "set POLYCLINIC_SERVING_API_KEY"
+    return ModelError(
+        expected=f"the server at {shown(url)} to take the request",
+        got=what,
+        fix={401: key, 403: key}.get(status, f"type polyclinic models check {shown(url)}"),
+    )
+
+
+def _retry_after(error: Any) -> float | None:
+    try:
+        return float(error.response.headers.get("retry-after"))
+    except (TypeError, ValueError):
+        return None
+
+
+def _message(error: Any) -> str:
+    """The server's own words, in one line."""
+    body = error.body
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    said = inner.get("message") if isinstance(inner, dict) else inner
+    return " ".join(str(said or "").split())[:300]
+
+
+def _cause(error: BaseException) -> str:
+    """What lies at the bottom of a failed connection, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,180 @@
+"""Patience with a server: who goes next, what follows a failed attempt, and when nobody goes. It sends nothing.
+
+Fault      one attempt that brought no reply
+Gate       lets a number of calls through at a time, those of earlier cases first
+Breaker    stops calls while a server fails all of them, and finds out by itself when it is back
+persist    one call, through gate and breaker, attempted again after faults
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypeVar
+
+from ...core.errors import ModelError
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
+LONGEST_RETRY_AFTER_S = 60.0
+FAILURES_OF_AN_OUTAGE = 3
+HANGS = 2
+"""A call that was cancelled for hanging is tried once more."""
+
+FaultKind: TypeAlias = Literal["down", "hung", "busy", "garbled"]
+R = TypeVar("R")
+
+
+class Fault(Exception):  # noqa: N818 - it never leaves the engines
+    """One attempt that brought no reply.
+
+    `down`: it may be an outage; `hung`: the deadline passed; `busy`: the server is well and asks to wait, for
+    `retry_after_s` where it says so; `garbled`: what came back was no reply.
+    """
+
+    def __init__(self, what: str, kind: FaultKind, *, retry_after_s: float | None = None) -> None:
+        super().__init__(what)
+        self.what, self.kind, self.retry_after_s = what, kind, retry_after_s
+
+
+class Gate:
+    """At most `limit` calls at a time; whoever has the lowest rank goes next, equals in the order they came."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    @asynccontextmanager
+    async def slot(self, rank: int) -> AsyncIterator[None]:
+        """A place among the calls on their way, given back at the end."""
+        if self._free:
+            self._free -= 1
+        else:
+            place = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (rank, next(self._count), place))
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():  # it was given to us in the moment we left
+                    self._give_back()
+                raise
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            _, _, place = heapq.heappop(self._waiting)
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+
+class Breaker:
+    """Open during an outage: after three failures in a row, with no success between, until `probe` returns True.
+
+    `paused_s` is how long it has been open in all.
+    """
+
+    def __init__(self, probe: Callable[[], Awaitable[bool]]) -> None:
+        self._probe = probe
+        self._failures = 0
+        self._closed = asyncio.Event()
+        self._closed.set()
+        self._watch: asyncio.Task[None] | None = None
+        self._opened_s = 0.0
+        self._past_s = 0.0
+
+    @property
+    def paused_s(self) -> float:
+        return self._past_s + (0.0 if self._closed.is_set() else time.monotonic() - self._opened_s)
+
+    async def passed(self, patience_s: float) -> None:
+        """Returns when calls may be made. Raises TimeoutError when the outage outlasts `patience_s`."""
+        if not self._closed.is_set():
+            async with asyncio.timeout(patience_s):
+                await self._closed.wait()
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def failed(self) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_OF_AN_OUTAGE and self._watch is None:
+            self._closed.clear()
+            self._opened_s = time.monotonic()
+            self._watch = asyncio.ensure_future(self._watched())
+
+    async def _watched(self) -> None:
+        try:
+            for number in itertools.count():
+                await asyncio.sleep(_jittered(number))
+                if await self._probe():
+                    return
+        finally:  # also when cancelled: nobody may wait for a watch that has ended
+            self._past_s += time.monotonic() - self._opened_s
+            self._failures, self._watch = 0, None
+            self._closed.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a call is kept up: `faults` failed attempts, and `patience_s` of an outage or of a busy server."""
+
+    gate: Gate
+    breaker: Breaker
+    faults: int
+    patience_s: float
+    seen: list[str] = field(default_factory=list)
+
+
+async def persist(attempt: Callable[[], Awaitable[R]], patience: Patience, *, rank: int, whom: str) -> R:
+    """What `attempt` returns, tried again after a Fault, each of which is written into `patience.seen`.
+
+    Raises ModelError when the attempts or the patience with an outage are used up.
+    """
+    kinds: Counter[FaultKind] = Counter()
+    start_s = time.monotonic()
+    for number in itertools.count():
+        try:
+            await patience.breaker.passed(patience.patience_s)
+        except TimeoutError as error:
+            raise _given_up(whom, f"an outage of more than {patience.patience_s:g} s") from error
+        try:
+            async with patience.gate.slot(rank):
+                reply = await attempt()
+        except Fault as fault:
+            patience.seen.append(fault.what)
+            kinds[fault.kind] += 1
+            if fault.kind in ("down", "hung"):
+                patience.breaker.failed()
+            waited_too_long = fault.kind == "busy" and time.monotonic() - start_s > patience.patience_s
+            if kinds.total() - kinds["busy"] >= patience.faults or kinds["hung"] >= HANGS or waited_too_long:
+                raise _given_up(whom, f"{fault.what}, after {len(patience.seen)} attempts") from fault
+            stated = min(fault.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
+            await asyncio.sleep(max(stated, _jittered(number)))
+            continue
+        patience.breaker.succeeded()
+        return reply
+    raise AssertionError("unreachable")
+
+
+def _jittered(number: int) -> float:
+    """Seconds before the next attempt: doubling, and somewhere in the upper half, so that callers do not march."""
+    longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(number, 16))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+def _given_up(whom: str, got: str) -> ModelError:
+    return ModelError(expected=f"a reply from {whom}", got=got, fix="look at the server's log; ask the case again then")

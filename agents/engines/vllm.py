@@ -1,0 +1,210 @@
+"""The vLLM engine: agents served by vLLM, or by any server that speaks its protocol.
+
+Every request is worded and read by `wire`, goes through `patience` (who goes next, what follows a fault, outages) and
+is sent by `client`. What a server does wrong ends as a ModelError on record, never as an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel
+
+from ...core.canonical import Json
+from ...core.errors import SetupError
+from ...core.settings import AgentModel, Sampling, Serving
+from ..profiles import GENERIC, Profile, load_profiles, profile_for
+from ..roles import load_roles
+from ..tasks import Task
+from .client import Client, check_url, shown
+from .patience import Breaker, Gate, Patience, persist
+from .pictures import Pictures
+from .protocol import Engine, Reply
+from .wire import Line, read_reply, request_body
+
+T = TypeVar("T", bound=BaseModel)
+
+COMMON = "common"
+"""The key of the line that every agent uses unless a line of its own is set."""
+
+
+@dataclass
+class _Loop:
+    """What belongs to one event loop: the client, and the gates and breakers whose waiters live there."""
+
+    client: Client
+    gates: dict[str, Gate] = field(default_factory=dict)
+    breakers: dict[tuple[str, str], Breaker] = field(default_factory=dict)
+    preparing: asyncio.Future[dict[str, Line]] | None = None
+
+
+class VllmEngine(Engine):
+    """Answers from models served by vLLM, or by any server that speaks its protocol.
+
+    `url` is the server's base URL, such as http://localhost:8000/v1; `model` what it calls its model (its only one when
+    None); `agents` the agents that use another server, model, adapter or sampling: keys are "triage", "specialist",
+    "attending" or a specialty. Raises SetupError for an agent or a URL that cannot be.
+    """
+
+    keeps_deadlines = True
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        *,
+        sampling: Sampling | None = None,
+        serving: Serving | None = None,
+        agents: Mapping[str, AgentModel] | None = None,
+    ) -> None:
+        self.serving = serving or Serving()
+        common = AgentModel(url=url, model=model, sampling=sampling or Sampling())
+        self._wanted = {COMMON: common, **{name: _over(common, own) for name, own in sorted((agents or {}).items())}}
+        _check_agents(agents or {})
+        for wanted in self._wanted.values():
+            check_url(wanted.url or "")
+        self._lines: dict[str, Line] = {}
+        self._breakers: list[Breaker] = []
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._pictures = Pictures()
+
+    @property
+    def identity(self) -> str:  # type: ignore[override]  # known in full once the servers were asked for their models
+        """Engine and models: `vllm/lingshu-7b`, with the agents that have another one behind it."""
+        names = {
+            key: self._lines[key].model if key in self._lines else w.model or "?" for key, w in self._wanted.items()
+        }
+        others = [f"{key} {name}" for key, name in names.items() if key != COMMON]
+        return f"vllm/{names[COMMON]}" + (f" ({', '.join(others)})" if others else "")
+
+    @property
+    def settings(self) -> Json:
+        """Sampling per agent; where the servers are does not matter for an answer."""
+        sampled = ((key, wanted.sampling) for key, wanted in self._wanted.items())
+        return {key: sampling.model_dump(mode="json") for key, sampling in sampled if sampling is not None}
+
+    @property
+    def paused_s(self) -> float:  # type: ignore[override]
+        """Seconds of outage so far, all servers together."""
+        return sum(breaker.paused_s for breaker in self._breakers)
+
+    async def prepare(self) -> None:
+        """Ask the servers which models they have, once. Raises SetupError when one cannot be reached or lacks one."""
+        if self._lines:
+            return
+        loop = self._loop()
+        if loop.preparing is None or loop.preparing.done():  # done without lines: it failed, and is tried anew
+            loop.preparing = asyncio.ensure_future(self._prepared())
+        self._lines = await asyncio.shield(loop.preparing)
+
+    async def decide(self, task: Task[T]) -> Reply[T]:
+        """The model's reply. Raises ModelError when the server gives none that is one."""
+        await self.prepare()
+        line = self._line(task)
+        body = request_body(task, line, await self._pictures.shown(task, line.profile))
+        content = _as_json(body)
+        patience = self._patience(line)
+
+        async def attempt() -> Reply[T]:
+            completion = await self._loop().client.complete(line.url, content, seconds=task.call.seconds)
+            return read_reply(task, line, completion, patience.seen)
+
+        return await persist(attempt, patience, rank=task.call.rank, whom=line.model)
+
+    def _line(self, task: Task[Any]) -> Line:
+        for key in (task.agent, task.kind):
+            if key in self._lines:
+                return self._lines[key]
+        return self._lines[COMMON]
+
+    async def _prepared(self) -> dict[str, Line]:
+        urls = sorted({wanted.url or "" for wanted in self._wanted.values()})
+        served = dict(zip(urls, await asyncio.gather(*map(self._loop().client.models, urls)), strict=True))
+        return {key: self._resolved(key, wanted, served[wanted.url or ""]) for key, wanted in self._wanted.items()}
+
+    def _resolved(self, key: str, wanted: AgentModel, served: tuple[dict[str, Json], ...]) -> Line:
+        """The line of one agent, by what its server serves. Raises SetupError for a model it does not have."""
+        url, names = wanted.url or "", [str(card.get("id")) for card in served]
+        if wanted.model is None and not names:
+            raise SetupError(
+                expected=f"the server at {shown(url)} to say which model it has",
+                got="an empty list",
+                fix="name the model with --model",
+            )
+        if wanted.model is not None and names and wanted.model not in names:
+            raise SetupError(
+                expected=f"a model that the server at {shown(url)} has: {', '.join(names)}",
+                got=repr(wanted.model) + ("" if key == COMMON else f" for {key}"),
+                fix="name one of these, or serve it under that name (vllm serve … --served-model-name NAME)",
+            )
+        model = wanted.model or names[0]
+        stated = self.serving.profile
+        profile = profile_named(stated) if stated else served_profile(model, served)
+        return Line(url=url, model=model, profile=profile, sampling=wanted.sampling or Sampling())
+
+    def _loop(self) -> _Loop:
+        running = asyncio.get_running_loop()
+        if running not in self._loops:
+            key = self.serving.api_key
+            self._loops[running] = _Loop(Client(key.get_secret_value() if key else None))
+        return self._loops[running]
+
+    def _patience(self, line: Line) -> Patience:
+        """Gate and breaker of the line's server and model, shared by all calls of this event loop."""
+        loop = self._loop()
+        key = (line.url, line.model)
+        if key not in loop.breakers:
+            ping = {"model": line.model, "messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 1}
+            loop.breakers[key] = Breaker(functools.partial(loop.client.answers, line.url, _as_json(ping)))
+            self._breakers.append(loop.breakers[key])
+        gate = loop.gates.setdefault(line.url, Gate(self.serving.max_in_flight))
+        return Patience(
+            gate=gate, breaker=loop.breakers[key], faults=self.serving.faults, patience_s=self.serving.patience_s
+        )
+
+
+def served_profile(model: str, served: tuple[dict[str, Json], ...]) -> Profile:
+    """The profile of a served model by its name, or else by what the server says it is: an adapter's base, a path."""
+    cards = {str(card.get("id")): card for card in served}
+    names = [model]
+    while (card := cards.pop(names[-1], None)) is not None:
+        names += [str(card[key]) for key in ("root", "parent") if card.get(key)]
+    found = [profile_for(name) for name in names]
+    return next((profile for profile in found if profile.name != GENERIC), found[0])
+
+
+def profile_named(name: str) -> Profile:
+    """The profile called `name`. Raises SetupError when there is none."""
+    for profile in load_profiles():
+        if profile.name == name:
+            return profile
+    known = ", ".join(profile.name for profile in load_profiles())
+    raise SetupError(expected=f"a model profile among {known}", got=repr(name), fix="type polyclinic models list")
+
+
+def _over(common: AgentModel, own: AgentModel) -> AgentModel:
+    """An agent's own model over the common one. On another server the common model's name means nothing."""
+    elsewhere = own.url is not None and own.url != common.url
+    return AgentModel(
+        url=own.url or common.url,
+        model=own.model or (None if elsewhere else common.model),
+        sampling=own.sampling or common.sampling,
+    )
+
+
+def _check_agents(agents: Mapping[str, AgentModel]) -> None:
+    known = {"triage", "specialist", "attending", *(role.name for role in load_roles())}
+    for name in sorted(set(agents) - known):
+        raise SetupError(
+            expected=f"the name of an agent: {', '.join(sorted(known))}", got=repr(name), fix="mend the table [agents]"
+        )
+
+
+def _as_json(body: Json) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

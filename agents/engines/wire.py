@@ -1,0 +1,221 @@
+"""A task as the body of a chat completion, and the completion as a reply. It opens no connection.
+
+The body is what vLLM's OpenAI-compatible server takes: a JSON schema to follow, log-probabilities, several samples, a
+seed and a priority. Pixels come in as data URLs, made by whoever calls.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ...core.canonical import Json
+from ...core.settings import Sampling
+from ..profiles import Profile
+from ..prompts import handbook, messages
+from ..tasks import Conclusion, Faulty, SpecialistTurn, Task, TriagePlan
+from .confidence import ballot, elected, option_probabilities
+from .patience import Fault
+from .protocol import Reply
+from .schemas import reply_schema
+
+T = TypeVar("T", bound=BaseModel)
+
+MORE_LETTERS = 5
+"""Alternatives asked for beyond the offered letters: the same letter is also written with a quote or a space."""
+
+MOST_ALTERNATIVES = 20  # vLLM's own limit, unless it is started with another
+SHOWN_CHARS = 4000  # of a faulty reply, when the model is shown it again
+SHOWN_ERRORS = 5
+_FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Where an agent's calls go: the server, the model or adapter there, its profile, and how it is sampled."""
+
+    url: str
+    model: str
+    profile: Profile
+    sampling: Sampling
+
+
+def images_to_send(task: Task[Any], profile: Profile) -> tuple[str, ...]:
+    """The blobs a model of this profile is shown: the case's images, as many as it takes."""
+    blobs = [image.blob for image in task.case.all_images() if image.blob]
+    most = 0 if not profile.vision else profile.max_images
+    return tuple(dict.fromkeys(blobs[:most]))
+
+
+def request_body(task: Task[Any], line: Line, pictures: Mapping[str, str]) -> Json:
+    """The chat completion to ask for; `pictures` maps each blob that is shown to its data URL."""
+    sampling = line.sampling
+    tokens = sampling.max_tokens if task.call.tokens is None else min(sampling.max_tokens, max(16, task.call.tokens))
+    form = {"name": task.schema.__name__, "strict": True, "schema": reply_schema(task, sampling)}
+    body: dict[str, Json] = {
+        "model": line.model,
+        "messages": _messages(task, line.profile, pictures),
+        "response_format": {"type": "json_schema", "json_schema": form},
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "max_completion_tokens": tokens,
+        "priority": task.call.rank,
+    }
+    if sampling.samples > 1:
+        body["n"] = sampling.samples
+    elif sampling.logprobs and task.case.options and task.kind != "triage":
+        body |= {"logprobs": True, "top_logprobs": min(MOST_ALTERNATIVES, len(task.case.options) + MORE_LETTERS)}
+    return body
+
+
+def read_reply(task: Task[T], line: Line, completion: Json, faults: Sequence[str]) -> Reply[T]:
+    """The reply in a completion, or what is faulty about it. Raises Fault when it is no completion at all."""
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+        raise Fault("a body that is no chat completion", "garbled")
+    said = [_said(choice, line.profile) for choice in choices]
+    read = [_read(task, text, choice, line) for choice, (text, _) in zip(choices, said, strict=True)]
+    details: dict[str, Json] = {
+        "model": completion.get("model"), "profile": line.profile.name,
+        "sampling": line.sampling.model_dump(mode="json"), "faults": list(faults),
+    }  # fmt: skip
+    usage, notes = _usage(completion.get("usage")), _unseen(task, line)
+    usable = [number for number, value in enumerate(read) if not isinstance(value, str)]
+    if not usable:
+        faulty = Faulty(text=said[0][0][:SHOWN_CHARS], problem=str(read[0]))
+        return Reply(faulty=faulty, usage=usage, reasoning=said[0][1], notes=notes, details=details)
+    number, confidence, how = _chosen(task, choices, read, said, usable)
+    value, reasoning = read[number], said[number][1]
+    assert not isinstance(value, str)
+    conclusion = _conclusion(value)
+    if conclusion is not None and confidence is not None and not conclusion.abstains:
+        how["stated_confidence"] = conclusion.confidence
+        value = _surer(value, conclusion, confidence)
+    return Reply(value=value, usage=usage, reasoning=reasoning, notes=notes, details=details | how)
+
+
+def _chosen(
+    task: Task[T], choices: Sequence[Json], read: Sequence[T | str], said: Sequence[tuple[str, str]], usable: list[int]
+) -> tuple[int, float | None, dict[str, Json]]:
+    """Which sample is taken, how sure one may be of its option, and how both were found."""
+    if len(choices) > 1:
+        ballots = [ballot(read[number]) for number in usable]
+        place, share = elected(ballots)
+        return usable[place], share, {"ballots": ballots, "unusable_samples": len(choices) - len(usable)}
+    conclusion = _conclusion(read[0])
+    shares = option_probabilities(said[0][0], choices[0].get("logprobs"), tuple(task.case.options))
+    if conclusion is None or shares is None or conclusion.option not in shares:
+        return 0, None, {}
+    return 0, shares[conclusion.option], {"options": shares}
+
+
+def _messages(task: Task[Any], profile: Profile, pictures: Mapping[str, str]) -> list[Json]:
+    """The recorded messages as this model takes them: pixels for blobs, the handbook as the system's or the user's."""
+    asked, *rest = messages(task)
+    parts: list[Json] = []
+    for part in asked["content"]:
+        if part["type"] == "text":
+            parts.append(part)
+        elif part["blob"] in pictures:
+            parts.append({"type": "image_url", "image_url": {"url": pictures[part["blob"]]}})
+        else:
+            parts.append({"type": "text", "text": "(this image is not shown to you)"})
+    if profile.image_placement == "before_text":
+        parts.sort(key=lambda part: part["type"] == "text")
+    if profile.system_role is False:
+        return [{"role": "user", "content": [{"type": "text", "text": handbook()}, *parts]}, *rest]
+    return [{"role": "system", "content": handbook()}, {"role": "user", "content": parts}, *rest]
+
+
+def _unseen(task: Task[Any], line: Line) -> tuple[str, ...]:
+    """What the report must say when the model did not get every image."""
+    total = len({image.blob for image in task.case.all_images() if image.blob})
+    shown = len(images_to_send(task, line.profile))
+    if shown == total:
+        return ()
+    saw = "no image" if not shown else f"only the first {shown} of {total} images"
+    return (f"{line.model} was shown {saw}: it takes no more (model profile {line.profile.name}).",)
+
+
+def _said(choice: Json, profile: Profile) -> tuple[str, str]:
+    """The reply's text and the model's own reasoning, whether the server split it off or left it in its tags."""
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    content = message.get("content")
+    text = content if isinstance(content, str) else ""
+    reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
+    thinking = profile.thinking
+    if thinking is not None and thinking.closing in text:
+        thought, _, text = text.rpartition(thinking.closing)
+        reasoning = reasoning or thought.replace(thinking.opening, "", 1)
+    return text.strip(), str(reasoning).strip()
+
+
+def _read(task: Task[T], text: str, choice: Json, line: Line) -> T | str:
+    """The value that `text` holds, or what is wrong with it, in words for the model."""
+    if not text:
+        return "It was empty."
+    if choice.get("finish_reason") == "length":
+        return f"It was cut off after {line.sampling.max_tokens} tokens. Be much shorter."
+    fenced = _FENCE.match(text)
+    try:
+        # A grammar with bounded texts lets raw control characters through (xgrammar), hence not strict.
+        value = task.schema.model_validate(json.loads(fenced[1] if fenced else text, strict=False))
+    except (ValueError, RecursionError) as error:
+        if not isinstance(error, ValidationError):
+            return f"It is not JSON: {error}."
+        return "\n".join(_complaint(problem) for problem in error.errors(include_url=False)[:SHOWN_ERRORS])
+    return _senseless(task, value) or value
+
+
+def _complaint(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the whole"
+    return f"At {where}: {problem['msg']}; you wrote {str(problem['input'])[:80]!r}."
+
+
+def _senseless(task: Task[Any], value: BaseModel) -> str:
+    """What is wrong with a value that has the right form but answers nothing, or ""."""
+    if isinstance(value, TriagePlan):
+        known = {role.name for role in task.roles}
+        strangers = [pick.specialty for pick in value.specialists if pick.specialty not in known]
+        return f"These are no specialties of the table: {', '.join(strangers)}." if strangers and known else ""
+    if isinstance(value, SpecialistTurn) and value.opinion is None:
+        if task.last:
+            return "This is your last turn: give the opinion."
+        return "" if value.tools or value.searches else "Request tools or passages, or give the opinion."
+    conclusion = _conclusion(value)
+    if conclusion is None or conclusion.abstains:
+        return ""
+    if task.case.options and conclusion.option not in task.case.options:
+        return f"The option must be one of {', '.join(task.case.options)}; or abstain, saying so in `abstains`."
+    return "" if conclusion.answer.strip() else "The answer is empty: answer, or abstain, saying so in `abstains`."
+
+
+def _conclusion(value: Any) -> Conclusion | None:
+    if isinstance(value, SpecialistTurn):
+        return value.opinion
+    return value if isinstance(value, Conclusion) else None
+
+
+def _surer(value: T, conclusion: Conclusion, confidence: float) -> T:
+    """`value` with a measured confidence in the place of the one the model stated."""
+    surer = conclusion.model_copy(update={"confidence": round(confidence, 6)})
+    changed = {"opinion": surer} if isinstance(value, SpecialistTurn) else {"confidence": surer.confidence}
+    return value.model_copy(update=changed)
+
+
+def _usage(usage: Json) -> dict[str, int]:
+    """Token counts of a completion; cached prompt tokens where the server tells."""
+    if not isinstance(usage, dict):
+        return {}
+    counted = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+    cached = usage.get("prompt_tokens_details")
+    if isinstance(cached, dict):
+        counted["cached_tokens"] = cached.get("cached_tokens")
+    return {name: count for name, count in counted.items() if isinstance(count, int) and count >= 0}
