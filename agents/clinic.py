@@ -7,8 +7,10 @@ import functools
 import importlib.metadata
 import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..core.blobs import Blobs
 from ..core.canonical import Json, digest
@@ -72,6 +74,7 @@ class Clinic:
         self.engine = make_engine(settings) if engine is None or isinstance(engine, str) else engine
         self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
         self.knowledge = _shipped_knowledge() if knowledge is None else knowledge
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self.toolbox = Toolbox(TOOLS if tools is None else _with_gate(tools))
 
     async def consult(self, case: Case, *, listener: Listener | None = None) -> Report:
@@ -176,8 +179,16 @@ class Clinic:
         await self.engine.prepare()
         recorded = case.model_dump(mode="json")
         opening = Opening(case=recorded, config=self._config(notes))
-        run = open_run(runs or self.runs, opening, listener=listener)
-        return await self._write(run, blobs_above(run.folder / TRACE) if runs else blobs_of(self.runs))
+        async with self._turn():
+            run = open_run(runs or self.runs, opening, listener=listener)
+            return await self._write(run, blobs_above(run.folder / TRACE) if runs else blobs_of(self.runs))
+
+    def _turn(self) -> AbstractAsyncContextManager[object]:
+        """One of the engine's `cases_at_once`; given out in the order of asking."""
+        if self.engine.cases_at_once is None:
+            return nullcontext()
+        new = asyncio.Semaphore(self.engine.cases_at_once)
+        return self._turns.setdefault(asyncio.get_running_loop(), new)
 
     @staticmethod
     def _check_pixels(case: Case, blobs: Blobs) -> None:

@@ -29,7 +29,7 @@ Pattern = Annotated[str, StringConstraints(pattern=r"^\*[a-z0-9.?*-]*[a-z0-9][a-
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 FILE = Path(__file__).parent / "profiles.toml"
-GENERIC = "generic"
+GENERIC, GENERIC_VISION = "generic", "generic-vision"
 # A case with its images and shared evidence fits well inside; room for more is taken from the cases that run beside it.
 WORKING_TOKENS = 32_768
 BF16_BYTES = 2

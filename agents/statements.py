@@ -97,6 +97,7 @@ _SIDE = re.compile(
     r"|\b(left|right)[- ]sided\b|\b(?:patient['’]s|his|her|their) (left|right)\b",
     re.I,
 )
+_YEAR = re.compile(r"\d{4}")  # every date that can be read for certain has one
 _BOTH = re.compile(r"\bleft(?:,? (?:and|or) |/)right\b|\bright(?:,? (?:and|or) |/)left\b|\bbilateral", re.I)
 
 
@@ -143,9 +144,10 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     return tuple(quantity for _, _, quantity in found)
 
 
-def dates(text: str) -> set[datetime.date]:
+@lru_cache(maxsize=4096)
+def dates(text: str) -> frozenset[datetime.date]:
     """The dates whose day, month and year can be read for certain; 03/04/2024 cannot."""
-    return set(_dates(text))
+    return frozenset(_dates(text)) if _YEAR.search(text) else frozenset()
 
 
 def unit_of(unit: str) -> str | None:

@@ -81,8 +81,27 @@ def generate(request: Json, prompt: Prompt, config: DoubleConfig, choice: int) -
     options = _offered(prompt, schema)
     letters = tuple(options)
     option = letters[choice % len(letters) if config.samples_differ else 0] if letters else None
-    value = _wish(_plain(schema, schema), schema, prompt, config, (option, options.get(option or "", "")))
-    return Generated(content=json.dumps(fit(value, schema, schema), ensure_ascii=False), letters=letters)
+    value = _wish(_whole(schema), schema, prompt, config, (option, options.get(option or "", "")))
+    return Generated(content=json.dumps(fit(value, _form(value, schema), schema), ensure_ascii=False), letters=letters)
+
+
+def _whole(schema: Json) -> Json:
+    """The schema with the properties of all its forms, where it offers several."""
+    forms = [_plain(form, schema) for form in _branches(schema, schema)]
+    if len(forms) == 1:
+        return _plain(schema, schema)
+    named = {name: part for form in reversed(forms) for name, part in (form.get("properties") or {}).items()}
+    return {"type": "object", "properties": named}
+
+
+def _form(value: Any, schema: Json) -> Json:
+    """The form that has a place for everything said, and the fewest other properties."""
+    said = {name for name, part in value.items() if part not in (None, [])} if isinstance(value, dict) else set()
+    forms = [_plain(form, schema) for form in _branches(schema, schema)]
+    fitting = [form for form in forms if said <= (form.get("properties") or {}).keys()]
+    if len(forms) == 1 or not fitting:
+        return schema
+    return min(fitting, key=lambda form: len(form["properties"]))
 
 
 def choices(request: Json, said: list[Generated], config: DoubleConfig) -> tuple[list[Json], int]:
@@ -162,7 +181,7 @@ def _offered(prompt: Prompt, schema: Json) -> dict[str, str]:
     """The options by letter, as the prompt lists them; a schema that names letters has the last word on which."""
     listed = _OPTIONS.search(prompt.text)
     texts: dict[str, str] = dict(_OPTION.findall(listed[1])) if listed else {}
-    named = _named_options(schema, schema)
+    named = _named_options(_whole(schema), schema)
     return {letter: texts.get(letter, letter) for letter in named} if named else texts
 
 

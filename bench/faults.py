@@ -93,6 +93,13 @@ def matrix(runs: Path, plan: dict[int, tuple[int, ...]]) -> list[Outcome]:
         return [outcome for outcomes in pool.map(of_kind, KINDS) for outcome in outcomes]
 
 
+def counted(outcomes: list[Outcome], kind: str, count: int) -> str:
+    """How the runs with `count` faults of one kind ended."""
+    those = [outcome for outcome in outcomes if (outcome.kind, outcome.count) == (kind, count)]
+    names = ("answered" if not o.said else "answered, what is missing said" if o.right else o.status for o in those)
+    return ", ".join(f"{number} {name}" for name, number in sorted(Counter(names).items()))
+
+
 def outage(
     server: Double, runs: Path, *, cases: int = 50, seconds: float = 60.0, after_s: float = 2.0
 ) -> dict[str, Any]:
@@ -114,12 +121,13 @@ def outage(
     reports = asyncio.run(all_of_them())
     log = server.log()
     return {
-        "statuses": dict(Counter(report.status for report in reports)),
-        "options": dict(Counter(report.option for report in reports)),
-        "without an opinion": sum("gave no opinion" in note for report in reports for note in report.limitations),
-        "seconds": time.monotonic() - start_s,
-        "requests": len(log),
-        "needed": sum(report.usage.total.chat_calls for report in reports),
+        "answered": sum(report.status == "answered" for report in reports),
+        "failed": sum(report.status == "failed" for report in reports),
+        "rightly": sum(report.option == "A" for report in reports),
+        "opinions missing": sum("gave no opinion" in note for report in reports for note in report.limitations),
+        "seconds": round(time.monotonic() - start_s),
+        "requests sent": len(log),
+        "calls needed": sum(report.usage.total.chat_calls for report in reports),
     }
 
 
@@ -138,9 +146,7 @@ def main() -> None:
     for count in (1, IN_A_ROW):
         print(f"\n{count} fault(s): answered / failed, of {POSITIONS} positions")
         for kind in KINDS:
-            those = [outcome for outcome in outcomes if (outcome.kind, outcome.count) == (kind, count)]
-            states = Counter("answered" if not o.said else "answered, said so" if o.right else o.status for o in those)
-            print(f"  {kind:<10}{dict(states)}")
+            print(f"  {kind:<10}{counted(outcomes, kind, count)}")
     unsound = [outcome for outcome in outcomes if not outcome.sound]
     print(f"\n{len(outcomes)} runs, {len(unsound)} unsound")
     for outcome in unsound:

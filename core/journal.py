@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .canonical import Json, digest, sha256
-from .errors import DecisionError, DivergenceError, TraceError
+from .errors import BudgetSpentError, DecisionError, DivergenceError, TraceError
 from .events import DecisionMade, DecisionStarted, Event, NodeFinished, NodeStarted
 from .report import AgentUsage, Report, Usage
 from .trace import Kind, Record, TraceFile
@@ -194,7 +194,7 @@ class Journal:
 
     def chats(self, scope: str) -> int:
         """How often `scope` has asked a model so far."""
-        return sum(record.kind == "chat" and record.scope == scope for record in self._used.values())
+        return sum(_was_asked(record) and record.scope == scope for record in self._used.values())
 
     def usage(self) -> Usage:
         """What the decisions used so far cost, per agent in alphabetical order and together."""
@@ -301,14 +301,19 @@ def _seconds_worked(records: Sequence[Record]) -> float:
 
 def _sum(records: Sequence[Record]) -> AgentUsage:
     """What decisions cost together; exact sums, so that their order does not matter."""
-    chats = sum(record.kind == "chat" for record in records)
     return AgentUsage(
-        chat_calls=chats,
-        tool_calls=len(records) - chats,
+        chat_calls=sum(map(_was_asked, records)),
+        tool_calls=sum(record.kind != "chat" for record in records),
         prompt_tokens=sum(record.usage.get("prompt_tokens", 0) for record in records),
         completion_tokens=sum(record.usage.get("completion_tokens", 0) for record in records),
         seconds=round(math.fsum(record.seconds for record in records), 6),
     )
+
+
+def _was_asked(record: Record) -> bool:
+    """Whether a model was asked: a call that the budget refused was not."""
+    refused = record.error is not None and record.error["type"] == BudgetSpentError.__name__
+    return record.kind == "chat" and not refused
 
 
 def _pretty(value: Json) -> str:

@@ -251,7 +251,7 @@ def _opened(folder: Path, file: TraceFile, opening: Opening, clock: Callable[[],
             request["forked_from"] = opening.forked_from
         header = file.append(
             kind="run", name=opening.case["id"], trace_id=secrets.token_hex(16), span_id=ROOT_SPAN,
-            start_ns=now, end_ns=now, request=request, durable=True,
+            start_ns=now, end_ns=now, request=request,
         )  # fmt: skip
         records.append(header)
     for record in opening.taken[len(records) - 1 :]:

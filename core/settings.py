@@ -71,12 +71,15 @@ class AgentModel(Frozen):
 class Serving(Frozen):
     """How servers are treated.
 
-    `max_in_flight` bounds the requests that are on their way to one server at a time. A call is given up after
-    `faults` failed attempts (refused, dropped, cut, 429, 5xx); during an outage nothing is sent, and a call waits up to
-    `patience_s` for its end. `profile` names the model profile when the model's name does not tell it.
+    `cases_at_once` bounds the cases that are worked on at a time: set it to what the server runs at once, and the first
+    cases are done early although all together take as long. `max_in_flight` bounds the requests on their way to one
+    server. A call is given up after `faults` failed attempts (refused, dropped, cut, 5xx); during an outage nothing is
+    sent, and a call waits up to `patience_s` for its end, as it does for a server that is too busy (429). `profile`
+    names the model profile when the model's name does not tell it.
     """
 
-    max_in_flight: int = Field(default=128, ge=1)
+    cases_at_once: int = Field(default=64, ge=1)
+    max_in_flight: int = Field(default=256, ge=1)
     faults: int = Field(default=6, ge=1)
     patience_s: float = Field(default=900.0, ge=0)
     profile: str | None = None
@@ -127,7 +130,7 @@ def load_settings(
         known = ", ".join(_names())
         raise SetupError(
             expected=f"a setting among {known}" if first["type"] == "extra_forbidden" else f"{name}: {first['msg']}",
-            got=f"{name} = {'…' if name.endswith('api_key') else repr(first['input'])}",
+            got=f"{name} = {'…' if 'key' in name or name.startswith('serving') else repr(first['input'])}",
             fix=f"mend it in {path.name}, in {PREFIX}{name.upper().replace('.', '_')} or on the command line",
         ) from error
 

@@ -62,9 +62,12 @@ class Record(Frozen):
 
     def line(self) -> tuple[bytes, str]:
         """The line to append, with its newline, and its hash."""
-        body = canonical_json(self.model_dump(mode="json", exclude={"hash"})).encode()
+        body = canonical_json({name: getattr(self, name) for name in _BODY}).encode()
         seal = sha256(body)
         return body[:-1] + f',"hash":"{seal}"}}\n'.encode(), seal
+
+
+_BODY = tuple(name for name in Record.model_fields if name != "hash")
 
 
 def parse_line(line: bytes, number: int, prev: str) -> Record:
@@ -154,14 +157,16 @@ class TraceFile:
 
         With `later` it is written along with the next record: for records that a resumed run makes again.
         """
-        record = Record(seq=self.count, prev=self.head, **fields)
+        # Made here and not read from outside: validation would only cost time. Reading a trace validates each record.
+        record = Record.model_construct(seq=self.count, prev=self.head, **fields)
         line, seal = record.line()
         if later:
             self._kept += line
         else:
             self._write(self._kept + line, durable=durable)
         self.head, self.count = seal, self.count + 1
-        return record.model_copy(update={"hash": seal})
+        object.__setattr__(record, "hash", seal)
+        return record
 
     def close(self) -> None:
         """Write what is left, if the disk takes it (a resumed run makes it again), and give the file free."""

@@ -7,9 +7,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from polyclinic.agents.engines.vllm import VllmEngine
+from polyclinic.core.settings import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +39,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def served(double: Any) -> Iterator[str]:
+    """What stands for the server at http://localhost:8000/v1."""
+    with double.serving(double.DoubleConfig(latency_s=0.0, models=("medical-vlm", "radiology-lora"))) as server:
+        yield server.url
+
+
 def polyclinic(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("polyclinic")
     return subprocess.run([program, *shlex.split(words)], cwd=folder, capture_output=True, text=True, check=False)
@@ -50,8 +62,8 @@ def test_there_is_something_to_run() -> None:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_readme_works(folder: Path, command: str) -> None:
-    words = command
+def test_a_command_of_the_readme_works(folder: Path, served: str, command: str) -> None:
+    words = command.replace("http://localhost:8000/v1", served)
     for shown in re.findall(r"runs/\S*…\S*", command):
         pattern = shown.removeprefix("runs/").replace("…", "*")
         found = sorted((folder / "runs").glob(pattern))
@@ -62,9 +74,17 @@ def test_a_command_of_the_readme_works(folder: Path, command: str) -> None:
     assert done.stdout
 
 
+def test_the_settings_it_shows_are_settings(tmp_path: Path) -> None:
+    (shown,) = blocks("toml")
+    (tmp_path / "polyclinic.toml").write_text(shown)
+    settings = load_settings(environment={}, folder=tmp_path)
+    assert settings.agents["radiology"].model == "radiology-lora"
+    assert VllmEngine(settings.engine, settings.model, agents=settings.agents).identity.startswith("vllm/medical-vlm")
+
+
 def test_the_make_targets_it_names_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"make (\w+)", README):
+    for target in re.findall(r"make ([\w-]+)", README):
         if target not in ("a", "sure"):
             assert re.search(rf"^{target}:", makefile, re.M), target
 

@@ -149,7 +149,19 @@ class Tool:
     def __post_init__(self) -> None:
         """Write on the card what an agent may state: every argument but those the toolbox fills in."""
         filled_in = ScaledImageArguments.model_fields
-        schema = self.arguments.model_json_schema().get("properties", {})
-        stated = {name: part for name, part in schema.items() if name not in filled_in}
+        schema = self.arguments.model_json_schema()
+        parts = {name: part for name, part in schema.get("properties", {}).items() if name not in filled_in}
+        stated = {name: _inlined(part, schema.get("$defs", {})) for name, part in parts.items()}
         if stated != self.card.arguments:
             object.__setattr__(self, "card", self.card.model_copy(update={"arguments": stated}))
+
+
+def _inlined(part: Any, definitions: dict[str, Any]) -> Any:
+    """A piece of a JSON schema with its references replaced by what they point to, so that it stands alone."""
+    if isinstance(part, list):
+        return [_inlined(item, definitions) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(item, definitions) for name, item in part.items()}

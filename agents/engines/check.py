@@ -25,7 +25,7 @@ from ...core.errors import ModelError, SetupError
 from ...core.frozen import Frozen
 from ...core.settings import Sampling, Settings
 from ..forms import closed
-from ..profiles import Profile
+from ..profiles import GENERIC_VISION, Profile
 from ..prompts import handbook
 from ..roles import load_roles
 from ..tasks import SpecialistTurn, Task
@@ -251,20 +251,23 @@ class Checkup:
     async def _images(self) -> list[Finding]:
         """Whether an image is taken, what it costs, and how many a request may hold."""
         sees, tried = self.profile.vision, f"one PNG of {TINY_PX} × {TINY_PX} px"
+        known = self.profile.name != GENERIC_VISION  # a model of an unknown name may well be one of text alone
         without, one = await self._look(0), await self._look(1)
         if one.problem:
             change = "serve a model that sees (polyclinic models list)"
             if sees:
                 change = f"--limit-mm-per-prompt {_limit(self.profile.max_images or 1)}"
-            return [_finding("image", tried, one, change=change, needed=sees)]
+            if not known:
+                change += ", or POLYCLINIC_SERVING_PROFILE=generic for a model of text alone"
+            return [_finding("image", tried, one, change=change, needed=sees and known)]
         cost = _difference(one, without)
         if cost is not None and cost < 1:
             came = "taken, but the prompt grew by no token: the model does not see it"
-            return [Finding(name="image", tried=tried, result="failed", came=came, needed=sees)]
+            return [Finding(name="image", tried=tried, result="failed", came=came, needed=sees and known)]
         expected = self.profile.image_tokens(TINY_PX, TINY_PX)
         came = "taken" if cost is None else f"taken, for {cost} tokens"
         came += f" (the profile says {expected})" if expected and cost is not None else ""
-        found = [Finding(name="image", tried=tried, result="ok", came=came, needed=sees)]
+        found = [Finding(name="image", tried=tried, result="ok", came=came, needed=sees and known)]
         if not sees:
             change = "POLYCLINIC_SERVING_PROFILE=NAME with the model's family (polyclinic models list)"
             came = f"none would be sent: the profile {self.profile.name} does not see"
@@ -273,16 +276,16 @@ class Checkup:
 
     async def _several(self, most: int) -> Finding:
         """How many images a request may hold, up to what the profile would send."""
-        taken = 1
+        taken, known = 1, self.profile.name != GENERIC_VISION
         for number in sorted({min(2, most), most} - {1}):
             answer = await self._look(number)
             if answer.problem:
                 change = f"--limit-mm-per-prompt {_limit(most)}"
                 tried = f"{number} images in one request"
-                return _finding("images", tried, answer, change=change, needed=True)
+                return _finding("images", tried, answer, change=change, needed=known)
             taken = number
         came = f"{taken} in one request, as many as the profile sends"
-        return Finding(name="images", tried=f"{taken} images in one request", result="ok", came=came, needed=True)
+        return Finding(name="images", tried=f"{taken} images in one request", result="ok", came=came, needed=known)
 
     async def _look(self, images: int) -> _Answer:
         part = {"type": "image_url", "image_url": {"url": tiny_picture()}}

@@ -7,22 +7,44 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import math
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic_core import from_json
 
 from ...core.canonical import Json
 from ...core.errors import ModelError, SetupError
 from .patience import Fault
 
+LARGE = 2**20
+"""Bytes from which a body is sent in slices, so that one case's images do not hold up the others."""
+
 PROBE_S = 5.0
 """How long a server may take to say what it serves, or that it is back."""
 
+_UNSENT = tuple(
+    f"X-Stainless-{name}" for name in ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+)
+"""What the SDK would tell every server about this machine."""
+
+_SECRETS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?[^/?#]*@")
+_KEY = "set POLYCLINIC_SERVING_API_KEY"
 _BUSY, _UNAVAILABLE = 429, 503
 _PASSING = frozenset({408, 409, 425})
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
+
+
+_clients: dict[tuple[asyncio.AbstractEventLoop, str | None], Client] = {}
+
+
+def client_of_this_loop(api_key: str | None) -> Client:
+    """The one client that everybody who runs in this event loop with this key shares."""
+    for key in [key for key in list(_clients) if key[0].is_closed()]:
+        del _clients[key]
+    return _clients.setdefault((asyncio.get_running_loop(), api_key), Client(api_key))
 
 
 class Client:
@@ -43,9 +65,8 @@ class Client:
         try:
             async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                 server = await self._server(url)
-                response = await server.post(
-                    "/chat/completions", cast_to=_response_type(), content=content, options=_JSON
-                )
+                body = content if len(content) < LARGE else _slices(content)
+                response = await server.post("/chat/completions", cast_to=_response_type(), content=body, options=_JSON)
         except TimeoutError:
             raise Fault(f"no reply within {seconds:g} s", "hung") from None
         except openai.APIStatusError as error:
@@ -53,7 +74,7 @@ class Client:
         except openai.APIConnectionError as error:
             raise Fault(f"no connection to {shown(url)} ({_cause(error)})", "down") from None
         try:
-            return json.loads(response.content)
+            return from_json(response.content)
         except ValueError:
             raise Fault("a body that is no JSON", "garbled") from None
 
@@ -75,21 +96,19 @@ class Client:
         return tuple(sorted(cards, key=lambda card: card.get("parent") is not None))  # an adapter names its parent
 
     async def get(self, url: str, path: str) -> dict[str, Json]:
-        """The JSON object at a path of the server, empty where there is none. Raises SetupError."""
+        """The JSON object at a path of the server. Raises SetupError when there is none."""
         import openai
 
         try:
             async with asyncio.timeout(PROBE_S):
                 response = await (await self._server(url)).get(path, cast_to=_response_type())
-            value = json.loads(response.content)
-        except openai.NotFoundError:
-            return {}
+            value = from_json(response.content)
         except openai.APIStatusError as error:
-            refusal = _refusal(error, url)
+            fixes = {404: "correct the URL: vLLM's ends in /v1", 401: _KEY, 403: _KEY}
             raise SetupError(
-                expected=f"the server at {shown(url)} to answer {path}",
-                got=f"HTTP {error.status_code}: {_message(error)}",
-                fix=getattr(refusal, "fix", "look at the server's log"),
+                expected=f"an OpenAI-compatible server at {shown(url)}",
+                got=f"HTTP {error.status_code} at {path}: {_message(error)}",
+                fix=fixes.get(error.status_code, "look at the server's log"),
             ) from error
         except (TimeoutError, ValueError, openai.OpenAIError) as error:
             raise SetupError(
@@ -121,28 +140,41 @@ class Client:
                 # A loop that ends closes the generators that are open, and this one the pool it holds.
                 lifetime = _pool(verify=secure)
                 self._pools[secure] = (await anext(lifetime), lifetime)
+            unsent: Any = dict.fromkeys(_UNSENT, openai.Omit())
             self._servers[url] = openai.AsyncOpenAI(
-                base_url=url, api_key=self._api_key, http_client=self._pools[secure][0], max_retries=0, timeout=None
+                base_url=url,
+                api_key=self._api_key,
+                http_client=self._pools[secure][0],
+                max_retries=0,
+                timeout=None,
+                default_headers=unsent,
             )
         return self._servers[url]
 
 
 def check_url(url: str) -> None:
     """Raise SetupError unless `url` can be the base URL of a server."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is no number
+        good = False
+    if not good:
         raise SetupError(
             expected="the URL of an OpenAI-compatible server, such as http://localhost:8000/v1",
-            got=repr(url),
+            got=repr(shown(url)),
             fix="correct --engine",
         )
 
 
 def shown(url: str) -> str:
     """A URL without the name and password it may hold."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return parts._replace(netloc=host).geturl()
+    return _SECRETS.sub(r"\1", url)
+
+
+async def _slices(content: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(content), LARGE // 4):
+        yield content[start : start + LARGE // 4]
 
 
 async def _pool(*, verify: bool) -> AsyncGenerator[Any, None]:
@@ -170,19 +202,20 @@ def _refusal(error: Any, url: str) -> Fault | ModelError:
         return Fault(what, "busy", retry_after_s=after)
     if status >= 500 or status in _PASSING:
         return Fault(what, "down", retry_after_s=after)
-    key = "set POLYCLINIC_SERVING_API_KEY"
-    return ModelError(
-        expected=f"the server at {shown(url)} to take the request",
-        got=what,
-        fix={401: key, 403: key}.get(status, f"type polyclinic models check {shown(url)}"),
-    )
+    fix = f"type polyclinic models check {shown(url)}"
+    if status in (401, 403):
+        fix = _KEY
+    elif "image" in said.lower() or "multimodal" in said.lower():
+        fix = "serve a model that sees, or set POLYCLINIC_SERVING_PROFILE=generic: images are then not sent"
+    return ModelError(expected=f"the server at {shown(url)} to take the request", got=what, fix=fix)
 
 
 def _retry_after(error: Any) -> float | None:
     try:
-        return float(error.response.headers.get("retry-after"))
+        seconds = float(error.response.headers.get("retry-after"))
     except (TypeError, ValueError):
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _message(error: Any) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from ...core.canonical import Json
 from ..tasks import OpinionDraft, SpecialistTurn, TriagePlan, Verdict
@@ -34,10 +34,6 @@ class _Token(BaseModel):
         return math.exp(min(0.0, self.logprob))
 
 
-class _Logprobs(BaseModel):
-    content: tuple[_Token, ...]
-
-
 _OPTION = re.compile(rb'(?<!\\)"option"\s*:\s*"')
 _WRAPPING = b'" \t\n,}'
 
@@ -49,23 +45,20 @@ def option_probabilities(text: str, logprobs: Json, letters: Sequence[str]) -> d
     probable alternatives. A letter that is not among the alternatives gets the probability of the least probable one
     shown, which is the most it can have. None where no option is named, or `logprobs` has another shape.
     """
-    said = text.encode()
+    said = text.encode(errors="replace")
     named = list(_OPTION.finditer(said))
     if not named or len(letters) < 2:
         return None
     try:
-        tokens = _Logprobs.model_validate(logprobs).content
-    except ValidationError:
+        tokens = logprobs["content"]
+        written = [bytes(token.get("bytes") or token["token"].encode()) for token in tokens]
+        place = b"".join(written).rindex(said) + named[-1].end()
+        for token, piece in zip(tokens, written, strict=True):
+            if place < len(piece):
+                return _shares(_Token.model_validate(token), piece[:place], letters)
+            place -= len(piece)
+    except (AttributeError, KeyError, TypeError, ValueError):  # nothing checks the form of a token before this
         return None
-    written = [token.said for token in tokens]
-    start = b"".join(written).rfind(said)
-    if start < 0:
-        return None
-    place = start + named[-1].end()
-    for token, piece in zip(tokens, written, strict=True):
-        if place < len(piece):
-            return _shares(token, piece[:place], letters)
-        place -= len(piece)
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import logging
 import random
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypeVar
 
 from ...core.errors import ModelError
+
+_log = logging.getLogger("polyclinic")  # what a person who waits must know; without a handler it goes to stderr
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 LONGEST_RETRY_AFTER_S = 60.0
@@ -85,14 +88,18 @@ class Breaker:
     `paused_s` is how long it has been open in all.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[bool]]) -> None:
-        self._probe = probe
+    def __init__(self, probe: Callable[[], Awaitable[bool]], whom: str = "the server") -> None:
+        self._probe, self._whom = probe, whom
         self._failures = 0
         self._closed = asyncio.Event()
         self._closed.set()
         self._watch: asyncio.Task[None] | None = None
         self._opened_s = 0.0
         self._past_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closed.is_set()
 
     @property
     def paused_s(self) -> float:
@@ -114,18 +121,24 @@ class Breaker:
         if self._failures >= FAILURES_OF_AN_OUTAGE and self._watch is None:
             self._closed.clear()
             self._opened_s = time.monotonic()
+            _log.warning("%s does not answer; waiting until it does", self._whom)
             self._watch = asyncio.ensure_future(self._watched())
+            self._watch.add_done_callback(self._over)  # also when cancelled: nobody may wait for a watch that has ended
 
     async def _watched(self) -> None:
-        try:
-            for number in itertools.count():
-                await asyncio.sleep(_jittered(number))
-                if await self._probe():
-                    return
-        finally:  # also when cancelled: nobody may wait for a watch that has ended
-            self._past_s += time.monotonic() - self._opened_s
-            self._failures, self._watch = 0, None
-            self._closed.set()
+        for number in itertools.count():
+            await asyncio.sleep(_jittered(number))
+            if await self._probe():
+                return
+
+    def _over(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled():
+            watch.exception()  # looked at, whatever the probe raised: the next call will meet it
+        away_s = time.monotonic() - self._opened_s
+        _log.warning("asking %s again after %.0f s", self._whom, away_s)
+        self._past_s += away_s
+        self._failures, self._watch = 0, None
+        self._closed.set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +159,15 @@ async def persist(attempt: Callable[[], Awaitable[R]], patience: Patience, *, ra
     """
     kinds: Counter[FaultKind] = Counter()
     start_s = time.monotonic()
-    for number in itertools.count():
+    while True:
         try:
             await patience.breaker.passed(patience.patience_s)
         except TimeoutError as error:
             raise _given_up(whom, f"an outage of more than {patience.patience_s:g} s") from error
         try:
             async with patience.gate.slot(rank):
+                if patience.breaker.is_open:  # since this call came to the gate
+                    continue
                 reply = await attempt()
         except Fault as fault:
             patience.seen.append(fault.what)
@@ -163,11 +178,10 @@ async def persist(attempt: Callable[[], Awaitable[R]], patience: Patience, *, ra
             if kinds.total() - kinds["busy"] >= patience.faults or kinds["hung"] >= HANGS or waited_too_long:
                 raise _given_up(whom, f"{fault.what}, after {len(patience.seen)} attempts") from fault
             stated = min(fault.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
-            await asyncio.sleep(max(stated, _jittered(number)))
+            await asyncio.sleep(max(stated, _jittered(len(patience.seen) - 1)))
             continue
         patience.breaker.succeeded()
         return reply
-    raise AssertionError("unreachable")
 
 
 def _jittered(number: int) -> float:

@@ -7,7 +7,7 @@ import base64
 from collections import OrderedDict
 from typing import Any
 
-from ...core.errors import InputError, ModelError
+from ...core.errors import InputError, ModelError, TraceError
 from ..profiles import Profile
 from ..tasks import Task
 from .wire import images_to_send
@@ -25,6 +25,7 @@ class Pictures:
     def __init__(self) -> None:
         self._urls: OrderedDict[tuple[str, int], str] = OrderedDict()
         self._size = 0
+        self._under_way: dict[tuple[str, int], asyncio.Task[str]] = {}
 
     async def shown(self, task: Task[Any], profile: Profile) -> dict[str, str]:
         """The data URL of each image that a model of this profile is shown, by blob."""
@@ -32,23 +33,34 @@ class Pictures:
         return {blob: await self._url(task, blob, sizes[blob], profile) for blob in images_to_send(task, profile)}
 
     async def _url(self, task: Task[Any], blob: str, size_px: tuple[int, int] | None, profile: Profile) -> str:
-        most = _most_pixels(size_px, profile)
-        if (blob, most) in self._urls:
-            self._urls.move_to_end((blob, most))
-            return self._urls[blob, most]
-        if task.call.images is None:
-            raise ModelError(expected="the pixels of the case", got="none", fix="ask through a Clinic")
-        try:
-            png = await asyncio.to_thread(task.call.images.png, blob, most_pixels=most)
-        except InputError as error:
-            raise ModelError(expected=error.expected, got=error.got, fix=error.fix) from error
-        url = "data:image/png;base64," + base64.b64encode(png).decode()
-        if (blob, most) not in self._urls:
-            self._urls[blob, most] = url
-            self._size += len(url)
+        key = (blob, _most_pixels(size_px, profile))
+        if key in self._urls:
+            self._urls.move_to_end(key)
+            return self._urls[key]
+        if key not in self._under_way:  # agents that start together wait for the same encoding
+            self._under_way[key] = asyncio.ensure_future(_encoded(task, *key))
+            self._under_way[key].add_done_callback(lambda done: self._keep(key, done))
+        return await asyncio.shield(self._under_way[key])
+
+    def _keep(self, key: tuple[str, int], done: asyncio.Task[str]) -> None:
+        del self._under_way[key]
+        if done.cancelled() or done.exception() is not None:
+            return
+        self._urls[key] = done.result()
+        self._size += len(done.result())
         while self._size > KEPT_BYTES and len(self._urls) > 1:
             self._size -= len(self._urls.popitem(last=False)[1])
-        return url
+
+
+async def _encoded(task: Task[Any], blob: str, most_pixels: int) -> str:
+    """A data URL. Raises ModelError when the pixels cannot be had."""
+    if task.call.images is None:
+        raise ModelError(expected="the pixels of the case", got="none", fix="ask through a Clinic")
+    try:
+        png = await asyncio.to_thread(task.call.images.png, blob, most_pixels=most_pixels)
+    except (InputError, TraceError) as error:
+        raise ModelError(expected=error.expected, got=error.got, fix=error.fix) from error
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _most_pixels(size_px: tuple[int, int] | None, profile: Profile) -> int:

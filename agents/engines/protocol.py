@@ -44,6 +44,8 @@ class Engine(ABC):
     settings: Json = None
     keeps_deadlines = False
     """Whether `decide` itself ends an attempt after `task.call.seconds`; other engines are cut off by the caller."""
+    cases_at_once: int | None = None
+    """How many cases are worked on at a time; the others wait for their turn, in the order they came (None: all)."""
     paused_s: float = 0.0
     """Seconds so far in which nothing could be asked because of an outage; they do not count against a case."""
 

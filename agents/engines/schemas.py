@@ -57,18 +57,31 @@ def _reply_schema(may: May) -> Json:
     if issubclass(model, TriagePlan) and may.specialties:
         parts["specialists"]["items"]["properties"]["specialty"] = {"type": "string", "enum": list(may.specialties)}
     if issubclass(model, SpecialistTurn):
-        opinion = next(part for part in parts["opinion"]["anyOf"] if part.get("type") == "object")
-        _conclude(opinion, may)
-        if may.last:
-            parts["opinion"] = opinion
-            _drop(schema, "tools", "searches")
-        elif may.tools and may.images:
-            parts["tools"]["items"] = {"anyOf": [_tool_request(name, taken, may.images) for name, taken in may.tools]}
-        else:
-            _drop(schema, "tools")
+        return _turn(schema, may)
     if issubclass(model, Conclusion):
         _conclude(schema, may)
     return schema
+
+
+def _turn(schema: Json, may: May) -> Json:
+    """A turn either asks (for tools and passages, at least one of them) or gives the opinion; the last one must."""
+    parts = schema["properties"]
+    opinion = next(part for part in parts["opinion"]["anyOf"] if part.get("type") == "object")
+    _conclude(opinion, may)
+    concludes = _object({"reasoning": parts["reasoning"], "opinion": opinion})
+    if may.last:
+        return concludes
+    searches = {"searches": {**parts["searches"], "minItems": 1}}
+    asks = [_object({"reasoning": parts["reasoning"], **searches})]
+    if may.tools and may.images:
+        requests = {"anyOf": [_tool_request(name, taken, may.images) for name, taken in may.tools]}
+        tools = {"tools": {**parts["tools"], "items": requests, "minItems": 1}}
+        asks = [_object({"reasoning": parts["reasoning"], **tools, "searches": parts["searches"]}), *asks]
+    return {"anyOf": [*asks, concludes]}
+
+
+def _object(parts: dict[str, Json]) -> Json:
+    return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
 
 
 def _conclude(conclusion: Json, may: May) -> None:
@@ -88,14 +101,11 @@ def _conclude(conclusion: Json, may: May) -> None:
 
 def _tool_request(name: str, taken: str, images: Sequence[str]) -> Json:
     arguments = {argument: closed(schema, max_chars=64) for argument, schema in json.loads(taken).items()}
-    parts = {
+    return _object({
         "tool": {"type": "string", "enum": [name]},
         "image": {"type": "string", "enum": list(images)},
-        "arguments": {
-            "type": "object", "properties": arguments, "required": list(arguments), "additionalProperties": False,
-        },
-    }  # fmt: skip
-    return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+        "arguments": _object(arguments),
+    })  # fmt: skip
 
 
 def _drop(schema: Json, *names: str) -> None:

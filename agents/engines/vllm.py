@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from ...core.canonical import Json
 from ...core.errors import SetupError
 from ...core.settings import AgentModel, Sampling, Serving
-from ..profiles import GENERIC, Profile, load_profiles, profile_for
+from ..profiles import GENERIC, GENERIC_VISION, Profile, load_profiles, profile_for
 from ..roles import load_roles
 from ..tasks import Task
-from .client import Client, check_url, shown
+from .client import Client, check_url, client_of_this_loop, shown
 from .patience import Breaker, Gate, Patience, persist
 from .pictures import Pictures
 from .protocol import Engine, Reply
@@ -42,6 +41,10 @@ class _Loop:
     gates: dict[str, Gate] = field(default_factory=dict)
     breakers: dict[tuple[str, str], Breaker] = field(default_factory=dict)
     preparing: asyncio.Future[dict[str, Line]] | None = None
+
+    @property
+    def paused_s(self) -> float:
+        return sum(breaker.paused_s for breaker in self.breakers.values())
 
 
 class VllmEngine(Engine):
@@ -64,14 +67,15 @@ class VllmEngine(Engine):
         agents: Mapping[str, AgentModel] | None = None,
     ) -> None:
         self.serving = serving or Serving()
+        self.cases_at_once = self.serving.cases_at_once
         common = AgentModel(url=url, model=model, sampling=sampling or Sampling())
         self._wanted = {COMMON: common, **{name: _over(common, own) for name, own in sorted((agents or {}).items())}}
         _check_agents(agents or {})
         for wanted in self._wanted.values():
             check_url(wanted.url or "")
         self._lines: dict[str, Line] = {}
-        self._breakers: list[Breaker] = []
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._past_pauses_s = 0.0
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._pictures = Pictures()
 
     @property
@@ -85,14 +89,19 @@ class VllmEngine(Engine):
 
     @property
     def settings(self) -> Json:
-        """Sampling per agent; where the servers are does not matter for an answer."""
-        sampled = ((key, wanted.sampling) for key, wanted in self._wanted.items())
-        return {key: sampling.model_dump(mode="json") for key, sampling in sampled if sampling is not None}
+        """Sampling and model profile per agent; where the servers are does not matter for an answer."""
+        return {
+            key: {
+                "sampling": (wanted.sampling or Sampling()).model_dump(mode="json"),
+                "profile": self._lines[key].profile.name if key in self._lines else self.serving.profile,
+            }
+            for key, wanted in self._wanted.items()
+        }
 
     @property
     def paused_s(self) -> float:  # type: ignore[override]
         """Seconds of outage so far, all servers together."""
-        return sum(breaker.paused_s for breaker in self._breakers)
+        return self._past_pauses_s + sum(mine.paused_s for mine in self._loops.values())
 
     async def prepare(self) -> None:
         """Ask the servers which models they have, once. Raises SetupError when one cannot be reached or lacks one."""
@@ -151,8 +160,10 @@ class VllmEngine(Engine):
     def _loop(self) -> _Loop:
         running = asyncio.get_running_loop()
         if running not in self._loops:
+            for ended in [loop for loop in self._loops if loop.is_closed()]:
+                self._past_pauses_s += self._loops.pop(ended).paused_s
             key = self.serving.api_key
-            self._loops[running] = _Loop(Client(key.get_secret_value() if key else None))
+            self._loops[running] = _Loop(client_of_this_loop(key.get_secret_value() if key else None))
         return self._loops[running]
 
     def _patience(self, line: Line) -> Patience:
@@ -161,8 +172,8 @@ class VllmEngine(Engine):
         key = (line.url, line.model)
         if key not in loop.breakers:
             ping = {"model": line.model, "messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 1}
-            loop.breakers[key] = Breaker(functools.partial(loop.client.answers, line.url, _as_json(ping)))
-            self._breakers.append(loop.breakers[key])
+            probe = functools.partial(loop.client.answers, line.url, _as_json(ping))
+            loop.breakers[key] = Breaker(probe, f"{line.model} at {shown(line.url)}")
         gate = loop.gates.setdefault(line.url, Gate(self.serving.max_in_flight))
         return Patience(
             gate=gate, breaker=loop.breakers[key], faults=self.serving.faults, patience_s=self.serving.patience_s
@@ -170,13 +181,17 @@ class VllmEngine(Engine):
 
 
 def served_profile(model: str, served: tuple[dict[str, Json], ...]) -> Profile:
-    """The profile of a served model by its name, or else by what the server says it is: an adapter's base, a path."""
+    """The profile of a served model by its name, or else by what the server says it is: an adapter's base, a path.
+
+    A model that nobody knows is taken for one that sees: where it does not, the server says so, and no case is answered
+    without its images having been looked at.
+    """
     cards = {str(card.get("id")): card for card in served}
     names = [model]
     while (card := cards.pop(names[-1], None)) is not None:
         names += [str(card[key]) for key in ("root", "parent") if card.get(key)]
     found = [profile_for(name) for name in names]
-    return next((profile for profile in found if profile.name != GENERIC), found[0])
+    return next((profile for profile in found if profile.name != GENERIC), profile_named(GENERIC_VISION))
 
 
 def profile_named(name: str) -> Profile:
@@ -207,4 +222,4 @@ def _check_agents(agents: Mapping[str, AgentModel]) -> None:
 
 
 def _as_json(body: Json) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json(body)

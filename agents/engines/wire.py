@@ -29,9 +29,11 @@ T = TypeVar("T", bound=BaseModel)
 MORE_LETTERS = 5
 """Alternatives asked for beyond the offered letters: the same letter is also written with a quote or a space."""
 
+FEWEST_TOKENS = 16  # below this no reply can be whole; the budget is exceeded by no more
 MOST_ALTERNATIVES = 20  # vLLM's own limit, unless it is started with another
 SHOWN_CHARS = 4000  # of a faulty reply, when the model is shown it again
 SHOWN_ERRORS = 5
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
 
 
@@ -47,15 +49,13 @@ class Line:
 
 def images_to_send(task: Task[Any], profile: Profile) -> tuple[str, ...]:
     """The blobs a model of this profile is shown: the case's images, as many as it takes."""
-    blobs = [image.blob for image in task.case.all_images() if image.blob]
-    most = 0 if not profile.vision else profile.max_images
-    return tuple(dict.fromkeys(blobs[:most]))
+    blobs = tuple(dict.fromkeys(image.blob for image in task.case.all_images() if image.blob))
+    return blobs[: profile.max_images] if profile.vision else ()
 
 
 def request_body(task: Task[Any], line: Line, pictures: Mapping[str, str]) -> Json:
     """The chat completion to ask for; `pictures` maps each blob that is shown to its data URL."""
     sampling = line.sampling
-    tokens = sampling.max_tokens if task.call.tokens is None else min(sampling.max_tokens, max(16, task.call.tokens))
     form = {"name": task.schema.__name__, "strict": True, "schema": reply_schema(task, sampling)}
     body: dict[str, Json] = {
         "model": line.model,
@@ -64,7 +64,7 @@ def request_body(task: Task[Any], line: Line, pictures: Mapping[str, str]) -> Js
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "seed": sampling.seed,
-        "max_completion_tokens": tokens,
+        "max_completion_tokens": _most_tokens(task, line),
         "priority": task.call.rank,
     }
     if sampling.samples > 1:
@@ -72,6 +72,12 @@ def request_body(task: Task[Any], line: Line, pictures: Mapping[str, str]) -> Js
     elif sampling.logprobs and task.case.options and task.kind != "triage":
         body |= {"logprobs": True, "top_logprobs": min(MOST_ALTERNATIVES, len(task.case.options) + MORE_LETTERS)}
     return body
+
+
+def _most_tokens(task: Task[Any], line: Line) -> int:
+    """How long a reply may be: as sampling says, or what is left of the agent's share."""
+    left = line.sampling.max_tokens if task.call.tokens is None else max(FEWEST_TOKENS, task.call.tokens)
+    return min(line.sampling.max_tokens, left)
 
 
 def read_reply(task: Task[T], line: Line, completion: Json, faults: Sequence[str]) -> Reply[T]:
@@ -107,6 +113,7 @@ def _chosen(
     if len(choices) > 1:
         ballots = [ballot(read[number]) for number in usable]
         place, share = elected(ballots)
+        share *= len(usable) / len(choices)  # a sample that cannot be used votes for nothing
         return usable[place], share, {"ballots": ballots, "unusable_samples": len(choices) - len(usable)}
     conclusion = _conclusion(read[0])
     shares = option_probabilities(said[0][0], choices[0].get("logprobs"), tuple(task.case.options))
@@ -119,10 +126,14 @@ def _messages(task: Task[Any], profile: Profile, pictures: Mapping[str, str]) ->
     """The recorded messages as this model takes them: pixels for blobs, the handbook as the system's or the user's."""
     asked, *rest = messages(task)
     parts: list[Json] = []
+    shown: set[str] = set()
     for part in asked["content"]:
         if part["type"] == "text":
             parts.append(part)
+        elif part["blob"] in shown:
+            parts.append({"type": "text", "text": "(the same picture as one before)"})
         elif part["blob"] in pictures:
+            shown.add(part["blob"])
             parts.append({"type": "image_url", "image_url": {"url": pictures[part["blob"]]}})
         else:
             parts.append({"type": "text", "text": "(this image is not shown to you)"})
@@ -151,18 +162,20 @@ def _said(choice: Json, profile: Profile) -> tuple[str, str]:
     text = content if isinstance(content, str) else ""
     reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
     thinking = profile.thinking
-    if thinking is not None and thinking.closing in text:
-        thought, _, text = text.rpartition(thinking.closing)
+    # A reply that begins with its JSON has no thought before it; a closing tag inside is part of what it says.
+    if thinking is not None and thinking.closing in text and not text.lstrip().startswith(("{", "```")):
+        end = re.search(re.escape(thinking.closing) + r"\s*(?=\{|```)", text)
+        thought, text = (text[: end.start()], text[end.end() :]) if end else text.rsplit(thinking.closing, 1)
         reasoning = reasoning or thought.replace(thinking.opening, "", 1)
     return text.strip(), str(reasoning).strip()
 
 
 def _read(task: Task[T], text: str, choice: Json, line: Line) -> T | str:
     """The value that `text` holds, or what is wrong with it, in words for the model."""
+    if choice.get("finish_reason") == "length":
+        return f"It was cut off: at most {_most_tokens(task, line)} tokens fit. Be much shorter."
     if not text:
         return "It was empty."
-    if choice.get("finish_reason") == "length":
-        return f"It was cut off after {line.sampling.max_tokens} tokens. Be much shorter."
     fenced = _FENCE.match(text)
     try:
         # A grammar with bounded texts lets raw control characters through (xgrammar), hence not strict.
@@ -171,6 +184,11 @@ def _read(task: Task[T], text: str, choice: Json, line: Line) -> T | str:
         if not isinstance(error, ValidationError):
             return f"It is not JSON: {error}."
         return "\n".join(_complaint(problem) for problem in error.errors(include_url=False)[:SHOWN_ERRORS])
+    if _HALF.search(text):
+        try:
+            value.model_dump_json()
+        except ValueError:
+            return "It holds half a character: an unpaired surrogate."
     return _senseless(task, value) or value
 
 
@@ -192,6 +210,8 @@ def _senseless(task: Task[Any], value: BaseModel) -> str:
     conclusion = _conclusion(value)
     if conclusion is None or conclusion.abstains:
         return ""
+    if conclusion.option is not None and not task.case.options:
+        return "The case offers no options: leave `option` null."
     if task.case.options and conclusion.option not in task.case.options:
         return f"The option must be one of {', '.join(task.case.options)}; or abstain, saying so in `abstains`."
     return "" if conclusion.answer.strip() else "The answer is empty: answer, or abstain, saying so in `abstains`."

@@ -68,6 +68,8 @@ def completion(*texts: str | None, finish: str = "stop", **more: Any) -> dict[st
 
 def sensible(body: dict[str, Any], option: str | None = "A") -> str:
     """A reply of the form asked for: two specialists, no tools, the first option."""
+    if "response_format" not in body:
+        return "pong"
     form = body["response_format"]["json_schema"]
     conclusion = {"reasoning": "r", "abstains": False, "answer": "Yes", "option": option, "claims": []}
     picks = [{"reason": "r", "specialty": name} for name in ("radiology", "pulmonology")]

@@ -175,11 +175,17 @@ async def test_what_a_server_refuses_is_said(
 async def test_a_text_model_need_not_see() -> None:
     findings = await found(Stub(READS, lambda body: 400 if images(body) else None))
     assert findings["image"].result == "missing"
+    assert "POLYCLINIC_SERVING_PROFILE=generic" in findings["image"].change
     assert in_the_way(findings) == []
 
 
-async def test_a_model_that_sees_under_an_unknown_name_wants_its_profile() -> None:
+async def test_a_model_that_sees_under_an_unknown_name_is_shown_images() -> None:
     findings = await found(Stub(READS, nothing))
+    assert findings["images"].result == "ok"
+
+
+async def test_a_model_that_is_said_not_to_see_is_not_shown_any() -> None:
+    findings = await found(Stub(READS, nothing), serving={"profile": "generic"})
     assert "POLYCLINIC_SERVING_PROFILE" in findings["images"].change
     assert findings["images"].result == "not tried"
 

@@ -194,13 +194,6 @@ async def test_a_success_that_comes_in_late_ends_the_outage_for_all_who_wait() -
     await asyncio.wait_for(asyncio.gather(*waiting), SOON_S)
 
 
-UNSTARTED = pytest.mark.xfail(
-    strict=True,
-    reason="a watch cancelled before its first step never runs its finally: the breaker stays open until patience ends",
-)
-
-
-@UNSTARTED
 async def test_a_success_in_the_same_tick_as_the_third_failure_leaves_nobody_hanging() -> None:
     breaker = Breaker(Server("ok").probe)
     for _ in range(3):
@@ -288,10 +281,6 @@ async def test_all_who_wait_go_on_after_an_outage() -> None:
     assert await asyncio.gather(*calls) == ["reply"] * 20
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a call that waits at the gate is sent though the breaker has opened meanwhile: look again in the slot",
-)
 async def test_nothing_is_sent_during_an_outage_by_those_who_were_already_waiting_at_the_gate() -> None:
     server = Server(down())
     server.well = False
@@ -374,7 +363,6 @@ async def test_an_error_that_is_no_fault_is_not_tried_again() -> None:
     assert server.attempts == 2
 
 
-@UNSTARTED
 async def test_any_mixture_of_faults_and_cancellations_ends() -> None:
     for seed in range(6):
         drawn = random.Random(seed)

@@ -177,7 +177,12 @@ def test_a_server_that_does_all_is_said_to(models: Run, double: str, columns: in
 def test_findings_are_also_json(models: Run, double: str) -> None:
     done = models("check", double, "--model", "other", "--json")
     report = json.loads(done.stdout)
-    assert (done.returncode, report["usable"], report["model"], report["profile"]) == (0, True, "other", "generic")
+    assert (done.returncode, report["usable"], report["model"], report["profile"]) == (
+        0,
+        True,
+        "other",
+        "generic-vision",
+    )
     assert {"name", "tried", "result", "came", "change", "needed"} == set(report["findings"][0])
     assert [finding["name"] for finding in report["findings"] if finding["needed"]] == ["answers", "schema", "turn"]
 

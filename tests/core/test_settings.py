@@ -45,3 +45,104 @@ def test_what_does_not_fit_is_named(tmp_path: Path, text: str, named: str) -> No
     (tmp_path / "polyclinic.toml").write_text(text)
     with pytest.raises(SetupError, match=named):
         load_settings(environment={}, folder=tmp_path)
+
+
+SERVED = """
+engine = "http://localhost:8000/v1"
+[sampling]
+temperature = 0.7
+samples = 5
+seed = 3
+[serving]
+max_in_flight = 16
+profile = "medgemma"
+[agents.radiology]
+model = "radiology-lora"
+[agents.attending]
+url = "http://big:8000/v1"
+[agents.attending.sampling]
+temperature = 0.2
+"""
+
+
+def test_served_models_are_set_in_tables(tmp_path: Path) -> None:
+    (tmp_path / "polyclinic.toml").write_text(SERVED)
+    settings = load_settings(environment={}, folder=tmp_path)
+    assert (settings.sampling.samples, settings.sampling.seed, settings.sampling.top_p) == (5, 3, 1.0)
+    assert (settings.serving.max_in_flight, settings.serving.faults, settings.serving.profile) == (16, 6, "medgemma")
+    radiology, attending = settings.agents["radiology"], settings.agents["attending"]
+    assert (radiology.model, radiology.url, radiology.sampling) == ("radiology-lora", None, None)
+    assert (attending.url, attending.model) == ("http://big:8000/v1", None)
+    assert attending.sampling is not None
+    assert attending.sampling.temperature == 0.2
+
+
+def test_the_environment_is_stronger_for_served_models_too(tmp_path: Path) -> None:
+    (tmp_path / "polyclinic.toml").write_text(SERVED)
+    environment = {
+        "POLYCLINIC_SAMPLING_TEMPERATURE": "0.4",
+        "POLYCLINIC_SAMPLING_LOGPROBS": "false",
+        "POLYCLINIC_SAMPLING_MAX_CHARS": "300",
+        "POLYCLINIC_SERVING_PATIENCE_S": "30",
+        "POLYCLINIC_SERVING_API_KEY": "sk-environment",
+        "POLYCLINIC_AGENTS": "ignored: a table is for the file",
+    }
+    settings = load_settings({"sampling": {"seed": 9}}, environment=environment, folder=tmp_path)
+    sampling = settings.sampling
+    assert (sampling.temperature, sampling.logprobs, sampling.max_chars) == (0.4, False, 300)
+    assert (sampling.samples, sampling.seed) == (5, 9)
+    assert settings.serving.patience_s == 30
+    assert settings.serving.api_key is not None
+    assert settings.serving.api_key.get_secret_value() == "sk-environment"
+    assert set(settings.agents) == {"radiology", "attending"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[sampling]\nwarmth = 1", "sampling.warmth"),
+        ("[sampling]\ntemperature = 3", "sampling.temperature"),
+        ("[sampling]\nsamples = 5", "need a temperature above 0"),
+        ("[sampling]\nmax_tokens = 1", "sampling.max_tokens"),
+        ("[serving]\nmax_in_flight = 0", "serving.max_in_flight"),
+        ("[serving]\npatience_s = -1", "serving.patience_s"),
+        ("[agents.radiology]\nmodle = 1", "agents.radiology.modle"),
+        ("[agents.radiology.sampling]\nseed = 'x'", "agents.radiology.sampling.seed"),
+        ("agents = 1", "agents"),
+    ],
+)
+def test_what_does_not_fit_a_served_model_is_named(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "polyclinic.toml").write_text(text)
+    with pytest.raises(SetupError, match=named):
+        load_settings(environment={}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'api_key = "sk-secret"',
+        '[agents.radiology]\napi_key = "sk-secret"',
+        '[serving]\napi_key = ["sk-secret"]',
+        '[serving.api_key]\nvalue = "sk-secret"',
+        '[serving]\napi_key = "sk-secret"\nmax_in_flight = 0',
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_printed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "polyclinic.toml").write_text(text)
+    with pytest.raises(SetupError) as caught:
+        load_settings(environment={}, folder=tmp_path)
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['[serving]\napikey = "sk-secret"', 'serving = "sk-secret"'])
+def test_a_misspelt_key_is_not_printed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "polyclinic.toml").write_text(text)
+    with pytest.raises(SetupError) as caught:
+        load_settings(environment={}, folder=tmp_path)
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_key_is_in_nothing_that_is_printed_or_written(tmp_path: Path) -> None:
+    settings = load_settings({"serving": {"api_key": "sk-secret"}}, environment={}, folder=tmp_path)
+    assert settings.serving.api_key is not None
+    assert "sk-secret" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"

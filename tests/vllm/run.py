@@ -1,6 +1,7 @@
 """Runs the tests that need a real vLLM server: environment, models, server, pytest, and everything ended again.
 
     .venv/bin/python tests/vllm/run.py [PYTEST ARGUMENTS]     what `make test-vllm` does
+    .venv/bin/python tests/vllm/run.py --figures              prints the prefix cache's share instead
 
 The environment and the models are kept in the cache folder (environment.py says where), so the second run starts with
 the server. The tests find it by $VLLM_TEST_URL; with that set by hand, pytest alone is enough.
@@ -54,18 +55,22 @@ def main(arguments: list[str]) -> int:
         adapters = {path.name: path for path in sorted(folder.iterdir()) if (path / "adapter_config.json").is_file()}
         print(f"== vllm serve {folder / 'model'}  (log: {log})", flush=True)
         with serving(python, folder / "model", adapters, log) as url:
-            print(f"== pytest against {url}", flush=True)
-            pytest = [sys.executable, "-m", "pytest", str(HERE), *arguments]
-            tests = subprocess.run(pytest, cwd=ROOT, env={**os.environ, "VLLM_TEST_URL": url}, check=False)
+            if arguments == ["--figures"]:
+                print(f"== figures of {url}", flush=True)
+                work = [sys.executable, str(HERE / "figures.py"), url]
+            else:
+                print(f"== pytest against {url}", flush=True)
+                work = [sys.executable, "-m", "pytest", str(HERE), *arguments]
+            done = subprocess.run(work, cwd=ROOT, env={**os.environ, "VLLM_TEST_URL": url}, check=False)
     except (CannotBuildError, CannotServeError) as error:
         print(f"no vLLM here: {error}", file=sys.stderr)
         return 2
-    if tests.returncode:
+    if done.returncode:
         print(f"== the end of the server's log, {log}\n{last_lines(log)}", file=sys.stderr)
     else:
         log.unlink()
     print(f"== {time.monotonic() - began:.0f} s in all")
-    return tests.returncode
+    return done.returncode
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 MODEL = "tiny"
 CONTEXT = 16384  # tokens, the model's own
 IMAGES = 4  # in one prompt
+AT_ONCE = 4  # requests; few, so that a dozen cases queue in the server and their priority counts
 
 # Otherwise a random model fills its budget with blanks between JSON tokens; so can a real one.
 GRAMMAR = {"backend": "xgrammar", "disable_any_whitespace": True}
@@ -60,6 +61,10 @@ def _command(python: Path, model: Path, adapters: Mapping[str, Path], port: int)
         "--limit-mm-per-prompt", json.dumps({"image": IMAGES}), "--skip-mm-profiling",
         "--structured-outputs-config", json.dumps(GRAMMAR),
         "--scheduling-policy", "priority", "--enable-prompt-tokens-details",
+        "--max-num-seqs", str(AT_ONCE),
+        # vLLM 0.32 on the CPU dies ("CPU Generator does not use offset") of a prompt that is read in parts by a request
+        # with a seed and a temperature above 0.
+        "--no-enable-chunked-prefill", "--max-num-batched-tokens", str(CONTEXT),
     ]  # fmt: skip
     if adapters:
         named = [f"{name}={path}" for name, path in adapters.items()]
