@@ -14,7 +14,9 @@ async def attending(state: State, deps: Deps) -> State:
 
     When the budget ran out before any opinion came, the evidence gathered so far is put to the engine alone.
     """
-    attempts = state.get("attempts", 0) + 1
+    attempts, share = state.get("attempts", 0) + 1, allot(deps.budget, len(state["plan"].specialists))
+    if "verdict" in state and deps.calls_left("attending", share) <= 0:  # its second call went into a repair
+        return State(attempts=attempts)
     opinions = tuple(state.get("opinions", {}).values())
     absent = {name: str(error) for name, error in state.get("absent", {}).items()}
     spent = any(isinstance(error, BudgetSpentError) for error in state.get("absent", {}).values())
@@ -27,7 +29,7 @@ async def attending(state: State, deps: Deps) -> State:
         shared=state["shared"], own=own, opinions=opinions, absent=absent, problems=state.get("problems", ()),
     )  # fmt: skip
     try:
-        verdict = await ask(task, deps, allot(deps.budget, len(state["plan"].specialists)))
+        verdict = await ask(task, deps, share)
     except DecisionError as error:
         if "verdict" in state:  # the first answer stands; verification has marked what is wrong with it
             note = f"the attending could not mend its answer: {error}"

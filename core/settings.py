@@ -104,6 +104,20 @@ class Settings(Frozen):
     serving: Serving = Serving()
     agents: dict[str, AgentModel] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _agents_inherit_sampling(cls, given: Any) -> Any:
+        """What an agent does not say of its sampling is as for all."""
+        common = given.get("sampling") if isinstance(given, dict) else None
+        if not isinstance(common, dict) or not isinstance(given.get("agents"), dict):
+            return given
+
+        def whole(agent: Any) -> Any:
+            own = agent.get("sampling") if isinstance(agent, dict) else None
+            return {**agent, "sampling": {**common, **own}} if isinstance(own, dict) else agent
+
+        return {**given, "agents": {name: whole(agent) for name, agent in given["agents"].items()}}
+
 
 def load_settings(
     arguments: Mapping[str, Any] | None = None,

@@ -146,3 +146,12 @@ def test_a_key_is_in_nothing_that_is_printed_or_written(tmp_path: Path) -> None:
     settings = load_settings({"serving": {"api_key": "sk-secret"}}, environment={}, folder=tmp_path)
     assert settings.serving.api_key is not None
     assert "sk-secret" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_an_agents_sampling_changes_only_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "polyclinic.toml").write_text(
+        "[sampling]\nseed = 7\ntemperature = 0.7\n[agents.attending.sampling]\nsamples = 5\n"
+    )
+    sampling = load_settings(environment={}, folder=tmp_path).agents["attending"].sampling
+    assert sampling is not None
+    assert (sampling.seed, sampling.temperature, sampling.samples) == (7, 0.7, 5)

@@ -39,6 +39,7 @@ pytestmark = [
 ]
 
 SEEDS = range(6)
+MOST_SEEDS = 30
 WILD = {"temperature": 2.0, "max_items": 2, "max_chars": 16, "max_tokens": 600}
 SCHEMAS = {schema.__name__: schema for schema in (TriagePlan, SpecialistTurn, Verdict)}
 FREE = Budget(calls=13)
@@ -124,10 +125,16 @@ def test_confidence_is_the_probability_of_the_chosen_option(asked: dict[Path, in
         pytest.skip(f"no opinion of {len(asked)} cases names an option with this version of vLLM")
 
 
-def test_a_specialist_measures_the_picture(asked: dict[Path, int]) -> None:
+def test_a_specialist_measures_the_picture(asked: dict[Path, int], figures: ModuleType, tmp_path: Path) -> None:
     measured = [item for run in asked for item in _report(run).evidence if item.value is not None]
+    seed = len(SEEDS)
+    while not measured and seed < MOST_SEEDS:  # a random model asks for a tool, for a passage or for nothing
+        engine = figures.Steered(f"{URL}/v1", ["ophthalmology"], sampling=Sampling(seed=seed, **WILD))
+        case = figures.retina("Is the optic disc large?")
+        report = asyncio.run(Clinic(engine, runs=tmp_path / str(seed), budget=Budget(calls=8)).consult(case))
+        measured, seed = [item for item in report.evidence if item.value is not None], seed + 1
     if not measured:
-        pytest.skip(f"no specialist of {len(asked)} cases asks for a tool with this version of vLLM")
+        pytest.skip(f"no specialist of {MOST_SEEDS} cases asks for a tool with this version of vLLM")
     assert {item.source.kind for item in measured} == {"tool"}
     assert {item.source.name for item in measured} <= {"fundus_vessels", "fundus_disc"}
     assert all(item.id.startswith("ophthalmology.t") for item in measured)
@@ -169,7 +176,7 @@ def test_three_samples_vote(figures: ModuleType, tmp_path: Path) -> None:
         assert len(ballots) + result["details"]["unusable_samples"] == 3
         said = result["value"].get("opinion") or result["value"]
         if "abstains" in said and not said["abstains"]:
-            assert said["confidence"] == pytest.approx(max(Counter(ballots).values()) / len(ballots), abs=1e-6)
+            assert said["confidence"] == pytest.approx(max(Counter(ballots).values()) / 3, abs=1e-6)
 
 
 def test_an_agent_set_to_an_adapter_is_answered_by_it(figures: ModuleType, tmp_path: Path) -> None:
