@@ -160,6 +160,21 @@ def _fact(item: Evidence, said: str) -> str:
 
 def _step(record: Record) -> str:
     what = f"{record.seq:>4}  {record.kind} {record.name}"
-    if record.error is not None:
-        return f"{what}  {record.seconds:.3f} s  {record.error['type']}: {record.error['got']}"
-    return f"{what}  {record.seconds:.3f} s" if record.kind != "resume" else f"{what}: the run was taken up again"
+    if record.kind == "resume":
+        return f"{what}: the run was taken up again"
+    told = [] if record.error is None else [f"{record.error['type']}: {record.error['got']}"]
+    if record.kind == "chat" and record.error is None:
+        told = _chat(record)
+    return plain("  ".join([f"{what}  {record.seconds:.3f} s", *told]).replace("\n", " "))
+
+
+def _chat(record: Record) -> list[str]:
+    """What a served model's reply is worth telling: who gave it, what it cost, and what went wrong on the way."""
+    result = record.result if isinstance(record.result, dict) else {}
+    details = result.get("details") or {}
+    told = [str(details["model"])] if details.get("model") else []
+    if record.usage:
+        told.append(f"{record.usage.get('prompt_tokens', 0)} + {record.usage.get('completion_tokens', 0)} tokens")
+    if result.get("faulty"):
+        told.append(f"unusable: {result['faulty']['problem'][:60]}")
+    return told + [f"after {fault[:60]}" for fault in details.get("faults") or ()]
