@@ -49,10 +49,11 @@ _ranks = itertools.count()
 class Clinic:
     """Asks a team of specialists about cases, and replays what they said.
 
-    `engine` is "embedded" or an engine object; `runs` the folder for traces; `knowledge` a searchable store (the
-    shipped passages when None); `tools` the expert tools (the shipped table when
-    None; the image gate is always there); `root` the only folder that
-    images may be read from (any when None). What is not given comes from the settings.
+    `engine` is "embedded", the URL of a server (`model` is then what it calls its model), or an engine object; which
+    agent uses which model is said in `settings` or polyclinic.toml. `runs` is the folder for traces; `knowledge` a
+    searchable store (the shipped passages when None); `tools` the expert tools (the shipped table when None; the image
+    gate is always there); `root` the only folder that images may be read from (any when None). What is not given comes
+    from the settings.
     """
 
     def __init__(
@@ -294,6 +295,11 @@ def make_engine(settings: Settings) -> Engine:
             serving=settings.serving,
             agents=settings.agents,
         )
+    if settings.engine == "embedded" and settings.agents:
+        raise SetupError(
+            expected="engine = URL beside the table [agents]", got="the embedded engine, which has no models",
+            fix="name the common server with --engine, or remove the table",
+        )  # fmt: skip
     if settings.engine == "embedded" and settings.model is None:
         return EmbeddedEngine()
     raise SetupError(

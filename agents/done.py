@@ -67,7 +67,7 @@ def _report(state: State, deps: Deps, status: Status, *, answer: str = "") -> Re
 def _limitations(state: State, deps: Deps) -> tuple[str, ...]:
     notes = [deps.engine.caveat] if deps.engine.caveat else []
     notes += [state["failure"]] if state.get("failure") else []
-    notes += [note for agent_notes in state.get("limitations", {}).values() for note in agent_notes]
     notes += [note for _, agent_notes in sorted(deps.notes.items()) for note in agent_notes]
+    notes += [note for agent_notes in state.get("limitations", {}).values() for note in agent_notes]
     notes += [f"{name} gave no opinion: {reason}" for name, reason in state.get("absent", {}).items()]
     return tuple(dict.fromkeys(notes))

@@ -58,7 +58,7 @@ def messages(task: Task[Any]) -> list[Json]:
 
 
 def chat_request(task: Task[Any]) -> Json:
-    """What is recorded of a task: everything the engine is sent, the handbook by its hash."""
+    """What is recorded of a task: what the engine is asked; the handbook by its hash, images by their blobs."""
     return {
         "schema": task.schema.__name__,
         "schema_hash": _schema_hash(task.schema),
@@ -115,7 +115,7 @@ def _case_parts(case: Case) -> list[Json]:
         lines += [f"Earlier turn {number}:", fenced(f"{exchange.question}\n→ {exchange.status}: {exchange.answer}")]
     parts = [_part("\n".join(lines))]
     for name, image in image_names(case).items():
-        parts += [_part(f"{name}: {describe(image)}"), {"type": "image", "blob": image.blob}]
+        parts += [_part(f"{name}: {describe(image)}"), {"type": "image", "name": name, "blob": image.blob}]
     return parts
 
 
@@ -130,7 +130,7 @@ def describe(image: Image) -> str:
         f"{image.spacing_mm[0]:g} mm/px" if image.spacing_mm else "",
         f"acquired {image.acquired}" if image.acquired else "",
     ]
-    return ", ".join(fact for fact in facts if fact)
+    return " ".join(", ".join(fact for fact in facts if fact).replace("<<<", "‹‹‹").split())
 
 
 def _shared(task: Task[Any]) -> str:
@@ -166,7 +166,7 @@ def _role_and_task(task: Task[Any]) -> str:
         blocks.append("Your tools: " + ", ".join(card.name for card in task.tools))
     if task.opinions or task.absent:
         blocks.append("## Opinions\n" + "\n".join(_opinion(opinion) for opinion in task.opinions))
-        blocks += [f"{specialty} gave no opinion: {reason}" for specialty, reason in sorted(task.absent.items())]
+        blocks += [f"{name} gave no opinion:\n{fenced(reason)}" for name, reason in sorted(task.absent.items())]
     if task.kind == "specialist":
         blocks.append("## Your evidence\n" + _evidence(task.own))
     elif task.own:

@@ -80,7 +80,9 @@ async def ask(task: Task[T], deps: Deps, share: Allotment) -> T:
         raise ModelError(
             expected=f"a valid {task.schema.__name__} from {task.agent}" + (", asked twice" if task.faulty else ""),
             got=result["faulty"]["problem"],
-            fix="use a model that follows a schema: type polyclinic models check URL",
+            fix="raise sampling.max_tokens, or bound texts with sampling.max_chars"
+            if "cut off" in result["faulty"]["problem"]
+            else "use a model that follows a schema: type polyclinic models check URL",
         )
     if result["notes"]:
         deps.notes[task.agent] = tuple(dict.fromkeys((*deps.notes.get(task.agent, ()), *result["notes"])))
@@ -100,8 +102,10 @@ async def _decided(task: Task[Any], deps: Deps, share: Allotment) -> Json:
     async def live() -> Outcome:
         seconds = _seconds_left(task, deps, share)
         call = Call(
-            seconds=seconds, tokens=share.tokens - deps.journal.tokens(task.agent), rank=deps.rank, images=deps.images
-        )
+            seconds=min(seconds, deps.budget.call_timeout_s), total_s=seconds, rank=deps.rank, images=deps.images,
+            tokens=share.tokens - deps.journal.tokens(task.agent),
+        )  # fmt: skip
+        seconds = call.seconds
         try:
             async with asyncio.timeout(None if deps.engine.keeps_deadlines else seconds):
                 reply = await deps.engine.decide(replace(task, call=call))
@@ -196,8 +200,10 @@ async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, .
 
 
 def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:
-    """How long this call may take. Raises BudgetSpentError when it may not be made; while it has calls, the attending
-    always may. An outage costs a case nothing."""
+    """How long this call may take with all its attempts. Raises BudgetSpentError when it may not be made.
+
+    While it has calls, the attending always may. An outage costs a case nothing.
+    """
     used, calls = deps.journal.tokens(task.agent), deps.calls_left(task.agent, share)
     if used >= share.tokens:
         raise BudgetSpentError(
@@ -209,8 +215,8 @@ def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:
             fix="raise budget.calls",
         )  # fmt: skip
     if task.kind == "attending":
-        return deps.budget.call_timeout_s
-    spent = deps.journal.elapsed_s() - (deps.engine.paused_s - deps.paused_before_s)
+        return max(deps.budget.call_timeout_s, deps.budget.seconds * ATTENDING_SHARE)
+    spent = max(0.0, deps.journal.elapsed_s() - (deps.engine.paused_s - deps.paused_before_s))
     allowed = deps.budget.seconds * (1.0 - ATTENDING_SHARE)
     if spent >= allowed:
         raise BudgetSpentError(
@@ -218,7 +224,7 @@ def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:
             got=f"{spent:.1f} s",
             fix="raise budget.seconds",
         )
-    return min(deps.budget.call_timeout_s, allowed - spent)
+    return allowed - spent
 
 
 async def _shared_run(request: ToolRequest, image: Image, deps: Deps) -> ToolOutput:

@@ -59,7 +59,7 @@ async def _converse(role: Role, state: State, gathered: Gathered, share: Allotme
     case, tools = state["case"], _tools_for(role, state["case"], deps)
     for step in range(share.turns):
         # The last turn but one call: the opinion must come, and a reply that cannot be used can still be repaired.
-        last = step == share.turns - 1 or deps.calls_left(role.name, share) <= 2
+        last = step == share.turns - 1 or deps.calls_left(role.name, share) <= 2 or _tokens_short(role, deps, share)
         task = Task(
             kind="specialist", agent=role.name, schema=SpecialistTurn, case=case, step=step, last=last, role=role,
             tools=tools, shared=state["shared"], own=tuple(gathered.evidence), problems=tuple(gathered.problems),
@@ -71,8 +71,16 @@ async def _converse(role: Role, state: State, gathered: Gathered, share: Allotme
             break
         await _gather(turn, role, case, gathered, deps)
     raise ModelError(
-        expected=f"an opinion from {role.name} within {share.turns} turns", got="none", fix="raise budget.calls"
+        expected=f"an opinion from {role.name} within {share.turns} turns",
+        got="none",
+        fix="raise budget.calls or budget.tokens",
     )
+
+
+def _tokens_short(role: Role, deps: Deps, share: Allotment) -> bool:
+    """Whether the tokens left may not do for two more calls: each is longer than the one before."""
+    used, calls = deps.journal.tokens(role.name), deps.journal.chats(role.name)
+    return calls > 0 and share.tokens - used < 3 * used / calls
 
 
 def _tools_for(role: Role, case: Case, deps: Deps) -> tuple[ToolCard, ...]:

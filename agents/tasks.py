@@ -62,12 +62,15 @@ class SearchRequest(Frozen):
 
 
 class Conclusion(Frozen):
-    """What opinions and verdicts share: reasoning first, then the answer or the abstention, then what it rests on."""
+    """What opinions and verdicts share: reasoning first, then the option or the abstention, then answer and grounds.
+
+    The option stands before the answer in words, so that its probability does not only repeat what is written there.
+    """
 
     reasoning: str
     abstains: bool = False
-    answer: str
     option: str | None = None
+    answer: str
     confidence: float | None = Field(default=None, ge=0, le=1)
     claims: tuple[ClaimDraft, ...] = ()
     differential: tuple[str, ...] = ()
@@ -105,13 +108,15 @@ class Faulty:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """How a task is put to an engine. None of it is part of the request, and none of it may change the answer.
+    """How a task is put to an engine; none of it is part of what is recorded as asked.
 
-    `seconds` is the deadline of one attempt; `tokens` what the agent may still use; `rank` the case's place in the
-    queue (lower is served first); `images` where the pixels are.
+    `seconds` is the deadline of one attempt, `total_s` that of all attempts together, outages not counted; `tokens` is
+    what the agent may still use, and bounds the reply; `rank` the case's place in the queue (lower is served first);
+    `images` where the pixels are.
     """
 
     seconds: float = math.inf
+    total_s: float = math.inf
     tokens: int | None = None
     rank: int = 0
     images: ImageStore | None = None

@@ -46,7 +46,7 @@ def _settings() -> tuple[bool, str]:
     if not os.access(folder, os.W_OK):
         return False, f"runs: expected a folder to write in; got {settings.runs}; name another with --runs"
     free = shutil.disk_usage(folder).free / 1e9
-    return True, f"engine {settings.engine}; runs go to {settings.runs}{os.sep} ({free:.0f} GB free)"
+    return True, f"engine {_shown(settings.engine)}; runs go to {settings.runs}{os.sep} ({free:.0f} GB free)"
 
 
 def _knowledge() -> tuple[bool, str]:
@@ -61,3 +61,12 @@ def _knowledge() -> tuple[bool, str]:
         )
     except PolyclinicError as error:
         return False, f"shipped data: {error}"
+
+
+def _shown(engine: str) -> str:
+    """An engine's name; a URL without the secrets it may hold, and with what to type to try it."""
+    if "://" not in engine:
+        return engine
+    from ..agents.engines.client import shown
+
+    return f"{shown(engine)} (not tried here: type polyclinic models check {shown(engine)})"

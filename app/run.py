@@ -78,6 +78,13 @@ def replay(path: Path, *, fork_at: int | None, settings: dict[str, Any], as_json
         return
     if fork_at is not None:
         clinic = Clinic(settings=load_settings(settings))
+        recorded = str(read_run(path)[1][0].request["config"]["engine"])
+        if settings["engine"] is None and recorded.split("/", maxsplit=1)[0] != clinic.engine.identity.split("/")[0]:
+            raise InputError(
+                expected=f"--engine beside --fork-at: the run is of {recorded}",
+                got=f"none, which means {clinic.engine.identity}",
+                fix="name the engine to go on with",
+            )
         report = _watched(lambda listener: clinic.fork(path, fork_at, listener=listener), as_json)
     elif settings["engine"] is not None:
         raise InputError(

@@ -35,7 +35,7 @@ def report(report: Report) -> None:
         head += Text(f"   option: {report.option}")
     if report.confidence is not None:
         head += Text(f"   confidence: {report.confidence:.2f}")
-    out.print(head + Text(f"   urgency: {report.urgency}"))
+    out.print(head + Text(plain(f"   urgency: {report.urgency}   engine: {report.engine}")))
     if report.answer:
         _section(out, "Answer", [report.answer])
     _section(out, "Red flags", report.red_flags, style="bold red")
@@ -55,6 +55,8 @@ def report(report: Report) -> None:
 def trace(file: Path, records: Sequence[Record]) -> None:
     """The tree of a run: each node with the decisions made in it, their step numbers and seconds."""
     out = _console()
+    if not out.is_terminal:
+        out.width = 1000  # a pipe gets whole lines
     header = records[0]
     origin = header.request.get("forked_from")
     fork = f"  fork of {origin['trace'][:10]}… at step {origin['step']}" if origin else ""

@@ -71,7 +71,7 @@ def run(server: Double, runs: Path, kind: str, position: int, count: int = 1) ->
     said = "; ".join(report.limitations)
     complete = len(report.team) == 3 and "gave no opinion" not in said
     right = report.status == "answered" and report.option == "A" and complete
-    whole = right or (report.status == "answered" and "gave no opinion" in said)  # what is missing is said
+    whole = report.status == "answered" and report.option == "A" and (complete or "gave no opinion" in said)
     return Outcome(
         kind=kind, position=position, count=count, met=met, status=report.status, right=whole,
         said="" if right else said,

@@ -27,7 +27,7 @@ class Budget(Frozen):
     """
 
     calls: int = Field(default=20, ge=5)
-    tokens: int = Field(default=200_000, ge=1)
+    tokens: int = Field(default=600_000, ge=1)
     seconds: float = Field(default=600.0, gt=0)
     call_timeout_s: float = Field(default=60.0, gt=0)
 
@@ -60,11 +60,14 @@ class Sampling(Frozen):
 class AgentModel(Frozen):
     """What one agent uses instead of the common model: another server, another model or LoRA adapter, other sampling.
 
-    `model` may be the name of a LoRA adapter that the server knows (vLLM's `--lora-modules`).
+    `model` may be the name of a LoRA adapter that the server knows (vLLM's `--lora-modules`); `profile` is that of
+    `serving` where it is not given. The common key is sent to the common server only: another one needs its own.
     """
 
     url: str | None = None
     model: str | None = None
+    profile: str | None = None
+    api_key: SecretStr | None = None
     sampling: Sampling | None = None
 
 
@@ -75,14 +78,16 @@ class Serving(Frozen):
     cases are done early although all together take as long. `max_in_flight` bounds the requests on their way to one
     server. A call is given up after `faults` failed attempts (refused, dropped, cut, 5xx); during an outage nothing is
     sent, and a call waits up to `patience_s` for its end, as it does for a server that is too busy (429). `profile`
-    names the model profile when the model's name does not tell it.
+    names the model profile when the model's name does not tell it. `priority` sends each case's place in the queue
+    along, which some servers refuse.
     """
 
-    cases_at_once: int = Field(default=64, ge=1)
-    max_in_flight: int = Field(default=256, ge=1)
+    cases_at_once: int = Field(default=16, ge=1)
+    max_in_flight: int = Field(default=64, ge=1)
     faults: int = Field(default=6, ge=1)
     patience_s: float = Field(default=900.0, ge=0)
     profile: str | None = None
+    priority: bool = True
     api_key: SecretStr | None = None
 
 

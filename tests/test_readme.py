@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(double: Any) -> Iterator[str]:
     """What stands for the server at http://localhost:8000/v1."""
-    with double.serving(double.DoubleConfig(latency_s=0.0, models=("medical-vlm", "radiology-lora"))) as server:
+    with double.serving(double.DoubleConfig(latency_s=0.0, models=("medical-vlm",))) as server:
         yield server.url
 
 

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from ...core.canonical import Json
 from ...core.errors import ModelError, SetupError
-from .patience import Fault
+from .patience import Fault, printable
 
 LARGE = 2**20
 """Bytes from which a body is sent in slices, so that one case's images do not hold up the others."""
@@ -30,6 +30,7 @@ _UNSENT = tuple(
 )
 """What the SDK would tell every server about this machine."""
 
+_BEARER = re.compile(r"Bearer\s+\S+", re.I)
 _SECRETS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?[^/?#]*@")
 _KEY = "set POLYCLINIC_SERVING_API_KEY"
 _BUSY, _UNAVAILABLE = 429, 503
@@ -54,7 +55,7 @@ class Client:
     """
 
     def __init__(self, api_key: str | None) -> None:
-        self._api_key = api_key or "none"  # the SDK insists on one
+        self._api_key, self._has_key = api_key or "none", bool(api_key)  # the SDK insists on one
         self._servers: dict[str, Any] = {}
         self._pools: dict[bool, tuple[Any, AsyncGenerator[Any, None]]] = {}
 
@@ -70,20 +71,22 @@ class Client:
         except TimeoutError:
             raise Fault(f"no reply within {seconds:g} s", "hung") from None
         except openai.APIStatusError as error:
-            raise _refusal(error, url) from None
+            raise self._refusal(error, url) from None
         except openai.APIConnectionError as error:
-            raise Fault(f"no connection to {shown(url)} ({_cause(error)})", "down") from None
+            raise Fault(f"no connection to {shown(url)} ({self._cause(error)})", "down") from None
         try:
-            return from_json(response.content)
+            return from_json(response.content, allow_inf_nan=False)
         except ValueError:
             raise Fault("a body that is no JSON", "garbled") from None
 
     async def answers(self, url: str, content: bytes) -> bool:
-        """Whether the server completes this chat at all."""
+        """Whether the server is there: it completes this chat, is busy, or says what is wrong with it."""
         try:
             await self.complete(url, content, seconds=PROBE_S)
-        except (Fault, ModelError):
-            return False
+        except ModelError:
+            return True
+        except Fault as fault:
+            return fault.kind in ("busy", "garbled")
         return True
 
     async def models(self, url: str) -> tuple[dict[str, Json], ...]:
@@ -93,6 +96,7 @@ class Client:
         """
         listed = (await self.get(url, "/models")).get("data")
         cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
+        cards = [card for card in cards if isinstance(card.get("id"), str) and card["id"] == printable(card["id"])]
         return tuple(sorted(cards, key=lambda card: card.get("parent") is not None))  # an adapter names its parent
 
     async def get(self, url: str, path: str) -> dict[str, Json]:
@@ -107,13 +111,14 @@ class Client:
             fixes = {404: "correct the URL: vLLM's ends in /v1", 401: _KEY, 403: _KEY}
             raise SetupError(
                 expected=f"an OpenAI-compatible server at {shown(url)}",
-                got=f"HTTP {error.status_code} at {path}: {_message(error)}",
+                got=f"HTTP {error.status_code} at {path}: {self._message(error)}",
                 fix=fixes.get(error.status_code, "look at the server's log"),
             ) from error
         except (TimeoutError, ValueError, openai.OpenAIError) as error:
+            said = {TimeoutError: f"no answer within {PROBE_S:g} s", ValueError: f"no JSON at {path}"}
             raise SetupError(
                 expected=f"an OpenAI-compatible server at {shown(url)}",
-                got=_cause(error),
+                got=said.get(type(error)) or self._cause(error),
                 fix="start one (polyclinic models show NAME prints the command), or correct the URL",
             ) from error
         return value if isinstance(value, dict) else {}
@@ -140,7 +145,7 @@ class Client:
                 # A loop that ends closes the generators that are open, and this one the pool it holds.
                 lifetime = _pool(verify=secure)
                 self._pools[secure] = (await anext(lifetime), lifetime)
-            unsent: Any = dict.fromkeys(_UNSENT, openai.Omit())
+            unsent: Any = dict.fromkeys((*_UNSENT, "OpenAI-Organization", "OpenAI-Project"), openai.Omit())
             self._servers[url] = openai.AsyncOpenAI(
                 base_url=url,
                 api_key=self._api_key,
@@ -151,19 +156,59 @@ class Client:
             )
         return self._servers[url]
 
+    def _refusal(self, error: Any, url: str) -> Fault | ModelError:
+        """A status that is no success: a Fault when it may pass, a ModelError when asking again cannot help."""
+        status, said = error.status_code, self._message(error)
+        what = f"HTTP {status}" + (f": {said}" if said else "")
+        after = _retry_after(error)
+        if status == _BUSY or (status == _UNAVAILABLE and after is not None):
+            return Fault(what, "busy", retry_after_s=after)
+        if status >= 500 or status in _PASSING:
+            return Fault(what, "down", retry_after_s=after)
+        fix = f"type polyclinic models check {shown(url)}"
+        if status in (401, 403):
+            fix = _KEY
+        elif "priority" in said.lower():
+            fix = "set POLYCLINIC_SERVING_PRIORITY=false"
+        elif "image" in said.lower() or "multimodal" in said.lower():
+            fix = "serve a model that sees, or set POLYCLINIC_SERVING_PROFILE=generic: images are then not sent"
+        return ModelError(expected=f"the server at {shown(url)} to take the request", got=what, fix=fix)
+
+    def _message(self, error: Any) -> str:
+        """The server's own words, in one line."""
+        body = error.body
+        inner = body.get("error", body) if isinstance(body, dict) else body
+        said = inner.get("message") if isinstance(inner, dict) else inner
+        return self._clean(str(said or ""))[:300]
+
+    def _cause(self, error: BaseException) -> str:
+        """What lies at the bottom of a failed connection, in one line."""
+        while error.__cause__ is not None:
+            error = error.__cause__
+        return self._clean(str(error))[:200] or type(error).__name__
+
+    def _clean(self, said: str) -> str:
+        """What a server or a library said, in one line that steers no terminal and repeats no key."""
+        line = _BEARER.sub("Bearer …", printable(" ".join(said.split())))
+        return line.replace(self._api_key, "…") if self._has_key else line
+
 
 def check_url(url: str) -> None:
     """Raise SetupError unless `url` can be the base URL of a server."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        good, secrets = bool(parts.hostname) and parts.port != 0, bool(parts.username or parts.password)
     except ValueError:  # brackets that do not match, a port that is no number
-        good = False
-    if not good:
+        good = secrets = False
+    if not good or not url.startswith(("http://", "https://")):
         raise SetupError(
             expected="the URL of an OpenAI-compatible server, such as http://localhost:8000/v1",
             got=repr(shown(url)),
             fix="correct --engine",
+        )
+    if secrets:
+        raise SetupError(
+            expected="a URL without a name and a password", got=shown(url), fix=f"{_KEY}, and leave them out of the URL"
         )
 
 
@@ -181,7 +226,7 @@ async def _pool(*, verify: bool) -> AsyncGenerator[Any, None]:
     """Connections; reading the certificates takes 30 ms, which a server on this machine can do without."""
     from openai import DefaultAioHttpClient
 
-    async with DefaultAioHttpClient(timeout=None, verify=verify) as client:
+    async with DefaultAioHttpClient(timeout=None, verify=verify, follow_redirects=False) as client:
         yield client
 
 
@@ -193,23 +238,6 @@ def _response_type() -> Any:
     return httpx.Response
 
 
-def _refusal(error: Any, url: str) -> Fault | ModelError:
-    """A status that is no success: a Fault when it may pass, a ModelError when asking again cannot help."""
-    status, said = error.status_code, _message(error)
-    what = f"HTTP {status}" + (f": {said}" if said else "")
-    after = _retry_after(error)
-    if status == _BUSY or (status == _UNAVAILABLE and after is not None):
-        return Fault(what, "busy", retry_after_s=after)
-    if status >= 500 or status in _PASSING:
-        return Fault(what, "down", retry_after_s=after)
-    fix = f"type polyclinic models check {shown(url)}"
-    if status in (401, 403):
-        fix = _KEY
-    elif "image" in said.lower() or "multimodal" in said.lower():
-        fix = "serve a model that sees, or set POLYCLINIC_SERVING_PROFILE=generic: images are then not sent"
-    return ModelError(expected=f"the server at {shown(url)} to take the request", got=what, fix=fix)
-
-
 def _retry_after(error: Any) -> float | None:
     try:
         seconds = float(error.response.headers.get("retry-after"))
@@ -218,16 +246,6 @@ def _retry_after(error: Any) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _message(error: Any) -> str:
-    """The server's own words, in one line."""
-    body = error.body
-    inner = body.get("error", body) if isinstance(body, dict) else body
-    said = inner.get("message") if isinstance(inner, dict) else inner
-    return " ".join(str(said or "").split())[:300]
-
-
-def _cause(error: BaseException) -> str:
-    """What lies at the bottom of a failed connection, in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def load_sdk() -> None:
+    """Import the SDK, which takes most of a second: in a thread, so that nobody else has to wait."""
+    import openai  # noqa: F401

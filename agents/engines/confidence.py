@@ -34,6 +34,9 @@ class _Token(BaseModel):
         return math.exp(min(0.0, self.logprob))
 
 
+LEAST_MASS = 0.5
+"""Probability the offered letters must have together: below, the place says nothing about the choice."""
+
 _OPTION = re.compile(rb'(?<!\\)"option"\s*:\s*"')
 _WRAPPING = b'" \t\n,}'
 
@@ -43,7 +46,8 @@ def option_probabilities(text: str, logprobs: Json, letters: Sequence[str]) -> d
 
     `text` is the JSON of the reply, `logprobs` that member of an OpenAI-shaped choice: per token its bytes and the most
     probable alternatives. A letter that is not among the alternatives gets the probability of the least probable one
-    shown, which is the most it can have. None where no option is named, or `logprobs` has another shape.
+    shown, which is the most it can have. None where no option is named, where the letters
+    are improbable altogether, or where `logprobs` has another shape.
     """
     said = text.encode(errors="replace")
     named = list(_OPTION.finditer(said))
@@ -51,7 +55,7 @@ def option_probabilities(text: str, logprobs: Json, letters: Sequence[str]) -> d
         return None
     try:
         tokens = logprobs["content"]
-        written = [bytes(token.get("bytes") or token["token"].encode()) for token in tokens]
+        written = [_said(token) for token in tokens]
         place = b"".join(written).rindex(said) + named[-1].end()
         for token, piece in zip(tokens, written, strict=True):
             if place < len(piece):
@@ -60,6 +64,11 @@ def option_probabilities(text: str, logprobs: Json, letters: Sequence[str]) -> d
     except (AttributeError, KeyError, TypeError, ValueError):  # nothing checks the form of a token before this
         return None
     return None
+
+
+def _said(token: Json) -> bytes:
+    raw = token.get("bytes")
+    return bytes(raw) if isinstance(raw, list) and raw else token["token"].encode(errors="replace")
 
 
 def _shares(token: _Token, before: bytes, letters: Sequence[str]) -> dict[str, float] | None:
@@ -71,7 +80,7 @@ def _shares(token: _Token, before: bytes, letters: Sequence[str]) -> dict[str, f
         letter = piece[len(before) :].strip(_WRAPPING).decode(errors="replace")
         if piece.startswith(before) and letter in mass:
             mass[letter] += alternative.probability
-    if not any(mass.values()):
+    if sum(mass.values()) < LEAST_MASS:
         return None
     least = min(alternative.probability for alternative in alternatives)
     mass = {letter: value or least for letter, value in mass.items()}

@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -32,6 +33,11 @@ HANGS = 2
 
 FaultKind: TypeAlias = Literal["down", "hung", "busy", "garbled"]
 R = TypeVar("R")
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: what a server says must not steer a terminal."""
+    return "".join(char if char.isprintable() or char == " " else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 class Fault(Exception):  # noqa: N818 - it never leaves the engines
@@ -88,8 +94,11 @@ class Breaker:
     `paused_s` is how long it has been open in all.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[bool]], whom: str = "the server") -> None:
-        self._probe, self._whom = probe, whom
+    def __init__(
+        self, probe: Callable[[], Awaitable[bool]], whom: str = "the server", patience_s: float = math.inf
+    ) -> None:
+        self._probe, self._whom, self._patience_s = probe, whom, patience_s
+        self.succeeded_s = -math.inf
         self._failures = 0
         self._closed = asyncio.Event()
         self._closed.set()
@@ -112,7 +121,7 @@ class Breaker:
                 await self._closed.wait()
 
     def succeeded(self) -> None:
-        self._failures = 0
+        self._failures, self.succeeded_s = 0, time.monotonic()
         if self._watch is not None:
             self._watch.cancel()
 
@@ -121,7 +130,8 @@ class Breaker:
         if self._failures >= FAILURES_OF_AN_OUTAGE and self._watch is None:
             self._closed.clear()
             self._opened_s = time.monotonic()
-            _log.warning("%s does not answer; waiting until it does", self._whom)
+            waiting = "%s does not answer; waiting for it up to %g s (Ctrl-C stops, the same command resumes)"
+            _log.warning(waiting, self._whom, self._patience_s)
             self._watch = asyncio.ensure_future(self._watched())
             self._watch.add_done_callback(self._over)  # also when cancelled: nobody may wait for a watch that has ended
 
@@ -135,7 +145,8 @@ class Breaker:
         if not watch.cancelled():
             watch.exception()  # looked at, whatever the probe raised: the next call will meet it
         away_s = time.monotonic() - self._opened_s
-        _log.warning("asking %s again after %.0f s", self._whom, away_s)
+        if not watch.cancelled():
+            _log.warning("asking %s again after %.0f s", self._whom, away_s)
         self._past_s += away_s
         self._failures, self._watch = 0, None
         self._closed.set()
@@ -152,31 +163,44 @@ class Patience:
     seen: list[str] = field(default_factory=list)
 
 
-async def persist(attempt: Callable[[], Awaitable[R]], patience: Patience, *, rank: int, whom: str) -> R:
+async def persist(
+    attempt: Callable[[int], Awaitable[R]], patience: Patience, *, rank: int, whom: str, total_s: float = math.inf
+) -> R:
     """What `attempt` returns, tried again after a Fault, each of which is written into `patience.seen`.
 
-    Raises ModelError when the attempts or the patience with an outage are used up.
+    `attempt` is told how many times its usual deadline it has. A call that hung while the server answered others was
+    queued there, and is given twice the time; one that hung while it answered nobody may meet an outage.
+
+    Raises ModelError when the attempts, `total_s` without outages, or the patience with an outage are used up.
     """
     kinds: Counter[FaultKind] = Counter()
-    start_s = time.monotonic()
+    start_s, paused_s = time.monotonic(), patience.breaker.paused_s
+    times = 1
     while True:
         try:
             await patience.breaker.passed(patience.patience_s)
         except TimeoutError as error:
-            raise _given_up(whom, f"an outage of more than {patience.patience_s:g} s") from error
+            raise _given_up(whom, f"an outage of more than {patience.patience_s:g} s", "down") from error
+        began_s = time.monotonic()
         try:
             async with patience.gate.slot(rank):
                 if patience.breaker.is_open:  # since this call came to the gate
                     continue
-                reply = await attempt()
+                began_s = time.monotonic()
+                reply = await attempt(times)
         except Fault as fault:
             patience.seen.append(fault.what)
-            kinds[fault.kind] += 1
-            if fault.kind in ("down", "hung"):
+            queued = fault.kind == "hung" and patience.breaker.succeeded_s > began_s
+            kinds["busy" if queued else fault.kind] += 1
+            if queued:
+                times *= 2
+            elif fault.kind in ("down", "hung"):
                 patience.breaker.failed()
             waited_too_long = fault.kind == "busy" and time.monotonic() - start_s > patience.patience_s
-            if kinds.total() - kinds["busy"] >= patience.faults or kinds["hung"] >= HANGS or waited_too_long:
-                raise _given_up(whom, f"{fault.what}, after {len(patience.seen)} attempts") from fault
+            worked_s = time.monotonic() - start_s - (patience.breaker.paused_s - paused_s)
+            too_often = kinds.total() - kinds["busy"] >= patience.faults or kinds["hung"] >= HANGS
+            if too_often or waited_too_long or worked_s > total_s:
+                raise _given_up(whom, f"{fault.what}, after {len(patience.seen)} attempts", fault.kind) from fault
             stated = min(fault.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
             await asyncio.sleep(max(stated, _jittered(len(patience.seen) - 1)))
             continue
@@ -190,5 +214,11 @@ def _jittered(number: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
-def _given_up(whom: str, got: str) -> ModelError:
-    return ModelError(expected=f"a reply from {whom}", got=got, fix="look at the server's log; ask the case again then")
+def _given_up(whom: str, got: str, kind: FaultKind) -> ModelError:
+    fixes: dict[FaultKind, str] = {
+        "hung": "raise budget.call_timeout_s, or lower serving.cases_at_once",
+        "busy": "raise budget.call_timeout_s or budget.seconds, or lower serving.cases_at_once",
+        "garbled": "look at the server's log",
+        "down": "look at the server's log; ask the case again when it is back",
+    }
+    return ModelError(expected=f"a reply from {whom}", got=got, fix=fixes[kind])

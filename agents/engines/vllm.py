@@ -21,7 +21,7 @@ from ...core.settings import AgentModel, Sampling, Serving
 from ..profiles import GENERIC, GENERIC_VISION, Profile, load_profiles, profile_for
 from ..roles import load_roles
 from ..tasks import Task
-from .client import Client, check_url, client_of_this_loop, shown
+from .client import check_url, client_of_this_loop, load_sdk, shown
 from .patience import Breaker, Gate, Patience, persist
 from .pictures import Pictures
 from .protocol import Engine, Reply
@@ -35,16 +35,16 @@ COMMON = "common"
 
 @dataclass
 class _Loop:
-    """What belongs to one event loop: the client, and the gates and breakers whose waiters live there."""
+    """What belongs to one event loop: gates and breakers, whose waiters live there, and images being encoded."""
 
-    client: Client
     gates: dict[str, Gate] = field(default_factory=dict)
     breakers: dict[tuple[str, str], Breaker] = field(default_factory=dict)
+    pictures: Pictures = field(default_factory=Pictures)
     preparing: asyncio.Future[dict[str, Line]] | None = None
 
     @property
     def paused_s(self) -> float:
-        return sum(breaker.paused_s for breaker in self.breakers.values())
+        return max((breaker.paused_s for breaker in self.breakers.values()), default=0.0)
 
 
 class VllmEngine(Engine):
@@ -68,7 +68,10 @@ class VllmEngine(Engine):
     ) -> None:
         self.serving = serving or Serving()
         self.cases_at_once = self.serving.cases_at_once
-        common = AgentModel(url=url, model=model, sampling=sampling or Sampling())
+        common = AgentModel(
+            url=url, model=model, sampling=sampling or Sampling(), profile=self.serving.profile,
+            api_key=self.serving.api_key,
+        )  # fmt: skip
         self._wanted = {COMMON: common, **{name: _over(common, own) for name, own in sorted((agents or {}).items())}}
         _check_agents(agents or {})
         for wanted in self._wanted.values():
@@ -76,7 +79,6 @@ class VllmEngine(Engine):
         self._lines: dict[str, Line] = {}
         self._past_pauses_s = 0.0
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
-        self._pictures = Pictures()
 
     @property
     def identity(self) -> str:  # type: ignore[override]  # known in full once the servers were asked for their models
@@ -89,18 +91,20 @@ class VllmEngine(Engine):
 
     @property
     def settings(self) -> Json:
-        """Sampling and model profile per agent; where the servers are does not matter for an answer."""
-        return {
-            key: {
-                "sampling": (wanted.sampling or Sampling()).model_dump(mode="json"),
-                "profile": self._lines[key].profile.name if key in self._lines else self.serving.profile,
-            }
-            for key, wanted in self._wanted.items()
-        }
+        """Per agent: sampling, and once prepared the profile by its content and what the server says the model is.
+
+        Where the servers are does not matter for an answer.
+        """
+
+        def of(key: str, wanted: AgentModel) -> Json:
+            facts = self._lines[key].facts() if key in self._lines else {"profile": wanted.profile}
+            return {"sampling": (wanted.sampling or Sampling()).model_dump(mode="json"), **facts}
+
+        return {key: of(key, wanted) for key, wanted in self._wanted.items()}
 
     @property
     def paused_s(self) -> float:  # type: ignore[override]
-        """Seconds of outage so far, all servers together."""
+        """Seconds of outage so far, of the server that was away longest."""
         return self._past_pauses_s + sum(mine.paused_s for mine in self._loops.values())
 
     async def prepare(self) -> None:
@@ -116,15 +120,16 @@ class VllmEngine(Engine):
         """The model's reply. Raises ModelError when the server gives none that is one."""
         await self.prepare()
         line = self._line(task)
-        body = request_body(task, line, await self._pictures.shown(task, line.profile))
+        body = request_body(task, line, await self._loop().pictures.shown(task, line.profile))
         content = _as_json(body)
         patience = self._patience(line)
 
-        async def attempt() -> Reply[T]:
-            completion = await self._loop().client.complete(line.url, content, seconds=task.call.seconds)
+        async def attempt(times: int) -> Reply[T]:
+            seconds = times * task.call.seconds
+            completion = await client_of_this_loop(line.key).complete(line.url, content, seconds=seconds)
             return read_reply(task, line, completion, patience.seen)
 
-        return await persist(attempt, patience, rank=task.call.rank, whom=line.model)
+        return await persist(attempt, patience, rank=task.call.rank, whom=line.model, total_s=task.call.total_s)
 
     def _line(self, task: Task[Any]) -> Line:
         for key in (task.agent, task.kind):
@@ -133,9 +138,14 @@ class VllmEngine(Engine):
         return self._lines[COMMON]
 
     async def _prepared(self) -> dict[str, Line]:
-        urls = sorted({wanted.url or "" for wanted in self._wanted.values()})
-        served = dict(zip(urls, await asyncio.gather(*map(self._loop().client.models, urls)), strict=True))
-        return {key: self._resolved(key, wanted, served[wanted.url or ""]) for key, wanted in self._wanted.items()}
+        await asyncio.to_thread(load_sdk)
+        servers = sorted({(wanted.url or "", _secret(wanted) or "") for wanted in self._wanted.values()})
+        asked = (client_of_this_loop(key or None).models(url) for url, key in servers)
+        served = dict(zip(servers, await asyncio.gather(*asked), strict=True))
+        return {
+            key: self._resolved(key, wanted, served[wanted.url or "", _secret(wanted) or ""])
+            for key, wanted in self._wanted.items()
+        }
 
     def _resolved(self, key: str, wanted: AgentModel, served: tuple[dict[str, Json], ...]) -> Line:
         """The line of one agent, by what its server serves. Raises SetupError for a model it does not have."""
@@ -152,18 +162,25 @@ class VllmEngine(Engine):
                 got=repr(wanted.model) + ("" if key == COMMON else f" for {key}"),
                 fix="name one of these, or serve it under that name (vllm serve … --served-model-name NAME)",
             )
+        bases = [str(card.get("id")) for card in served if card.get("parent") is None]
+        if wanted.model is None and len(bases) > 1:
+            raise SetupError(
+                expected=f"one model at {shown(url)}", got=", ".join(bases), fix="name one of them with --model"
+            )
         model = wanted.model or names[0]
-        stated = self.serving.profile
-        profile = profile_named(stated) if stated else served_profile(model, served)
-        return Line(url=url, model=model, profile=profile, sampling=wanted.sampling or Sampling())
+        card = next((card for card in served if card.get("id") == model), {})
+        profile = profile_named(wanted.profile) if wanted.profile else served_profile(model, served)
+        return Line(
+            url=url, model=model, profile=profile, sampling=wanted.sampling or Sampling(), key=_secret(wanted),
+            priority=self.serving.priority, root=_last_part(card.get("root")),
+        )  # fmt: skip
 
     def _loop(self) -> _Loop:
         running = asyncio.get_running_loop()
         if running not in self._loops:
             for ended in [loop for loop in self._loops if loop.is_closed()]:
                 self._past_pauses_s += self._loops.pop(ended).paused_s
-            key = self.serving.api_key
-            self._loops[running] = _Loop(client_of_this_loop(key.get_secret_value() if key else None))
+            self._loops[running] = _Loop()
         return self._loops[running]
 
     def _patience(self, line: Line) -> Patience:
@@ -172,8 +189,8 @@ class VllmEngine(Engine):
         key = (line.url, line.model)
         if key not in loop.breakers:
             ping = {"model": line.model, "messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 1}
-            probe = functools.partial(loop.client.answers, line.url, _as_json(ping))
-            loop.breakers[key] = Breaker(probe, f"{line.model} at {shown(line.url)}")
+            probe = functools.partial(client_of_this_loop(line.key).answers, line.url, _as_json(ping))
+            loop.breakers[key] = Breaker(probe, f"{line.model} at {shown(line.url)}", self.serving.patience_s)
         gate = loop.gates.setdefault(line.url, Gate(self.serving.max_in_flight))
         return Patience(
             gate=gate, breaker=loop.breakers[key], faults=self.serving.faults, patience_s=self.serving.patience_s
@@ -210,7 +227,21 @@ def _over(common: AgentModel, own: AgentModel) -> AgentModel:
         url=own.url or common.url,
         model=own.model or (None if elsewhere else common.model),
         sampling=own.sampling or common.sampling,
+        profile=own.profile or (None if elsewhere else common.profile),
+        api_key=own.api_key or (None if elsewhere else common.api_key),
     )
+
+
+def _last_part(root: Json) -> str:
+    """What the server says its model is: a hub id, or the last part of a path, whose rest is nobody's business."""
+    text = root if isinstance(root, str) else ""
+    return (
+        text if text.count("/") <= 1 and not text.startswith(("/", "~", ".")) else text.rstrip("/").rpartition("/")[2]
+    )
+
+
+def _secret(wanted: AgentModel) -> str | None:
+    return wanted.api_key.get_secret_value() if wanted.api_key else None
 
 
 def _check_agents(agents: Mapping[str, AgentModel]) -> None:

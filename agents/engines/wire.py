@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ...core.canonical import Json
+from ...core.canonical import Json, digest
 from ...core.settings import Sampling
 from ..profiles import Profile
 from ..prompts import handbook, messages
 from ..tasks import Conclusion, Faulty, SpecialistTurn, Task, TriagePlan
 from .confidence import ballot, elected, option_probabilities
-from .patience import Fault
+from .patience import Fault, printable
 from .protocol import Reply
 from .schemas import reply_schema
 
@@ -45,11 +45,20 @@ class Line:
     model: str
     profile: Profile
     sampling: Sampling
+    key: str | None = field(default=None, repr=False)
+    priority: bool = True
+    root: str = ""
+
+    def facts(self) -> dict[str, Json]:
+        """What could change an answer besides model name and sampling: the profile's content, the model's own name."""
+        return {"profile": digest(self.profile.model_dump(mode="json")), "root": self.root}
 
 
 def images_to_send(task: Task[Any], profile: Profile) -> tuple[str, ...]:
-    """The blobs a model of this profile is shown: the case's images, as many as it takes."""
-    blobs = tuple(dict.fromkeys(image.blob for image in task.case.all_images() if image.blob))
+    """The blobs a model of this profile is shown, as many as it takes: the case's own, then the newest visit's."""
+    case = task.case
+    newest_first = [image for visit in reversed(case.visits) for image in visit.images]
+    blobs = tuple(dict.fromkeys(image.blob for image in (*case.images, *newest_first) if image.blob))
     return blobs[: profile.max_images] if profile.vision else ()
 
 
@@ -65,13 +74,18 @@ def request_body(task: Task[Any], line: Line, pictures: Mapping[str, str]) -> Js
         "top_p": sampling.top_p,
         "seed": sampling.seed,
         "max_completion_tokens": _most_tokens(task, line),
-        "priority": task.call.rank,
     }
+    if line.priority:
+        body["priority"] = task.call.rank
     if sampling.samples > 1:
         body["n"] = sampling.samples
     elif sampling.logprobs and task.case.options and task.kind != "triage":
         body |= {"logprobs": True, "top_logprobs": min(MOST_ALTERNATIVES, len(task.case.options) + MORE_LETTERS)}
     return body
+
+
+def _short(name: Json) -> str | None:
+    return printable(name)[:200] if isinstance(name, str) else None
 
 
 def _most_tokens(task: Task[Any], line: Line) -> int:
@@ -88,7 +102,7 @@ def read_reply(task: Task[T], line: Line, completion: Json, faults: Sequence[str
     said = [_said(choice, line.profile) for choice in choices]
     read = [_read(task, text, choice, line) for choice, (text, _) in zip(choices, said, strict=True)]
     details: dict[str, Json] = {
-        "model": completion.get("model"), "profile": line.profile.name,
+        "model": _short(completion.get("model")), "profile": line.profile.name,
         "sampling": line.sampling.model_dump(mode="json"), "faults": list(faults),
     }  # fmt: skip
     usage, notes = _usage(completion.get("usage")), _unseen(task, line)
@@ -96,7 +110,7 @@ def read_reply(task: Task[T], line: Line, completion: Json, faults: Sequence[str
     if not usable:
         faulty = Faulty(text=said[0][0][:SHOWN_CHARS], problem=str(read[0]))
         return Reply(faulty=faulty, usage=usage, reasoning=said[0][1], notes=notes, details=details)
-    number, confidence, how = _chosen(task, choices, read, said, usable)
+    number, confidence, how = _chosen(task, line, choices, read, said, usable)
     value, reasoning = read[number], said[number][1]
     assert not isinstance(value, str)
     conclusion = _conclusion(value)
@@ -107,14 +121,17 @@ def read_reply(task: Task[T], line: Line, completion: Json, faults: Sequence[str
 
 
 def _chosen(
-    task: Task[T], choices: Sequence[Json], read: Sequence[T | str], said: Sequence[tuple[str, str]], usable: list[int]
-) -> tuple[int, float | None, dict[str, Json]]:
+    task: Task[T], line: Line, choices: Sequence[Json], read: Sequence[T | str], said: Sequence[tuple[str, str]],
+    usable: list[int],
+) -> tuple[int, float | None, dict[str, Json]]:  # fmt: skip
     """Which sample is taken, how sure one may be of its option, and how both were found."""
     if len(choices) > 1:
         ballots = [ballot(read[number]) for number in usable]
         place, share = elected(ballots)
-        share *= len(usable) / len(choices)  # a sample that cannot be used votes for nothing
-        return usable[place], share, {"ballots": ballots, "unusable_samples": len(choices) - len(usable)}
+        how: dict[str, Json] = {"ballots": ballots, "unusable_samples": len(choices) - len(usable)}
+        if not task.case.options:  # answers in words differ even where they mean the same
+            return usable[place], None, how
+        return usable[place], share * len(usable) / max(len(choices), line.sampling.samples), how
     conclusion = _conclusion(read[0])
     shares = option_probabilities(said[0][0], choices[0].get("logprobs"), tuple(task.case.options))
     if conclusion is None or shares is None or conclusion.option not in shares:
@@ -126,19 +143,21 @@ def _messages(task: Task[Any], profile: Profile, pictures: Mapping[str, str]) ->
     """The recorded messages as this model takes them: pixels for blobs, the handbook as the system's or the user's."""
     asked, *rest = messages(task)
     parts: list[Json] = []
-    shown: set[str] = set()
+    shown: dict[str, str] = {}
     for part in asked["content"]:
         if part["type"] == "text":
             parts.append(part)
         elif part["blob"] in shown:
-            parts.append({"type": "text", "text": "(the same picture as one before)"})
+            parts.append({"type": "text", "text": f"(the same picture as {shown[part['blob']]})"})
         elif part["blob"] in pictures:
-            shown.add(part["blob"])
+            shown[part["blob"]] = part["name"]
             parts.append({"type": "image_url", "image_url": {"url": pictures[part["blob"]]}})
         else:
             parts.append({"type": "text", "text": "(this image is not shown to you)"})
-    if profile.image_placement == "before_text":
+    if profile.image_placement == "before_text" and shown:
         parts.sort(key=lambda part: part["type"] == "text")
+        named = f"The pictures above, in their order: {', '.join(shown.values())}."
+        parts.insert(len(shown), {"type": "text", "text": named})
     if profile.system_role is False:
         return [{"role": "user", "content": [{"type": "text", "text": handbook()}, *parts]}, *rest]
     return [{"role": "system", "content": handbook()}, {"role": "user", "content": parts}, *rest]
@@ -150,8 +169,9 @@ def _unseen(task: Task[Any], line: Line) -> tuple[str, ...]:
     shown = len(images_to_send(task, line.profile))
     if shown == total:
         return ()
-    saw = "no image" if not shown else f"only the first {shown} of {total} images"
-    return (f"{line.model} was shown {saw}: it takes no more (model profile {line.profile.name}).",)
+    if not line.profile.vision:
+        return (f"{line.model} cannot see: none of {total} images was looked at by it (profile {line.profile.name}).",)
+    return (f"{line.model} was shown {shown} of {total} images: it takes no more (profile {line.profile.name}).",)
 
 
 def _said(choice: Json, profile: Profile) -> tuple[str, str]:
@@ -206,6 +226,9 @@ def _senseless(task: Task[Any], value: BaseModel) -> str:
     if isinstance(value, SpecialistTurn) and value.opinion is None:
         if task.last:
             return "This is your last turn: give the opinion."
+        strange = sorted({request.tool for request in value.tools} - {card.name for card in task.tools})
+        if strange:
+            return f"You have no such tool: {', '.join(strange)}."
         return "" if value.tools or value.searches else "Request tools or passages, or give the opinion."
     conclusion = _conclusion(value)
     if conclusion is None or conclusion.abstains:

@@ -374,7 +374,7 @@ async def test_a_model_that_is_not_there_and_a_url_that_is_none() -> None:
     async with served(Stub(SEES, nothing)) as url:
         with pytest.raises(SetupError, match=f"has: {SEES}; got 'other'"):
             await checkup(url, Settings(engine=url, model="other"))
-        with pytest.raises(SetupError, match="end the URL in /v1"):
+        with pytest.raises(SetupError, match="ends in /v1"):
             await checkup(url.removesuffix("/v1"), Settings())
     with pytest.raises(SetupError, match="OpenAI-compatible server at"):
         await checkup(url, Settings())

@@ -245,7 +245,7 @@ async def test_the_tokens_are_shared_out_and_never_exceeded_by_more_than_a_call(
     assert report.usage.total.prompt_tokens + report.usage.total.completion_tokens <= 9_000
     for name in TEAM:
         assert report.usage.agents[name].prompt_tokens == 2 * 900, "1,500 tokens each: the second call exceeds them"
-        assert any(name in note and "raise budget.tokens" in note for note in report.limitations)
+        assert any(name in note and "budget.tokens" in note for note in report.limitations)
 
 
 async def test_what_an_engine_or_a_store_raises_costs_that_call_not_the_case(tmp_path: Path) -> None:

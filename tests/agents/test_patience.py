@@ -36,7 +36,7 @@ class Server:
         self.well = True
         self.drawn = random.Random(0)
 
-    async def attempt(self) -> Any:
+    async def attempt(self, times: int) -> Any:
         self.attempts += 1
         await asyncio.sleep(0)
         line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
@@ -326,11 +326,11 @@ async def test_cancellation_goes_straight_through_and_leaves_everything_usable(
     server = Server("reply")
     patient = server.patience(gate=Gate(1), patience_s=60.0)
 
-    async def hangs() -> str:
+    async def hangs(times: int) -> str:
         await held.wait()
         return "never"
 
-    async def fails() -> str:
+    async def fails(times: int) -> str:
         raise down()
 
     async with contextlib.AsyncExitStack() as stack:
@@ -368,7 +368,7 @@ async def test_any_mixture_of_faults_and_cancellations_ends() -> None:
         drawn = random.Random(seed)
 
         class Erratic(Server):
-            async def attempt(self) -> Any:
+            async def attempt(self, times: int) -> Any:
                 await asyncio.sleep(self.drawn.random() * 0.003)
                 if self.drawn.random() < 0.5:
                     raise Fault("it", self.drawn.choice(("down", "hung", "busy", "garbled")))
@@ -390,3 +390,30 @@ async def test_any_mixture_of_faults_and_cancellations_ends() -> None:
         assert all(error is None or isinstance(error, ModelError) for error in ended)
         fine = Server("reply")
         assert await asyncio.gather(*(ask(fine, patient) for _ in range(9))) == ["reply"] * 9
+
+
+async def test_a_call_that_hangs_while_others_are_answered_was_queued_and_gets_more_time() -> None:
+    seen: list[int] = []
+    breaker = Breaker(Server("ok").probe)
+    patient = Patience(gate=Gate(4), breaker=breaker, faults=3, patience_s=1.0)
+
+    async def attempt(times: int) -> str:
+        seen.append(times)
+        breaker.succeeded()  # somebody else's call
+        if len(seen) < 6:
+            raise Fault("no reply", "hung")
+        return "ok"
+
+    assert await persist(attempt, patient, rank=0, whom="m") == "ok"
+    assert seen == [1, 2, 4, 8, 16, 32]
+    assert not breaker.is_open
+
+
+async def test_all_attempts_together_are_bounded() -> None:
+    patient = Patience(gate=Gate(4), breaker=Breaker(Server("ok").probe), faults=99, patience_s=99.0)
+
+    async def attempt(times: int) -> str:
+        raise Fault("HTTP 429", "busy")
+
+    with pytest.raises(ModelError, match=r"lower serving\.cases_at_once"):
+        await persist(attempt, patient, rank=0, whom="m", total_s=0.01)

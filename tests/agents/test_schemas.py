@@ -208,7 +208,9 @@ def test_reasoning_comes_first_everywhere(name: str) -> None:
         if "reasoning" in fields or "reason" in fields:
             assert fields[0] in ("reasoning", "reason"), at
         if "answer" in fields and "option" in fields:
-            assert fields.index("answer") < fields.index("option") < fields.index("confidence")
+            assert (
+                fields.index("reasoning") < fields.index("option") < fields.index("answer") < fields.index("confidence")
+            )
 
 
 def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 
 from polyclinic import Case, Clinic
-from polyclinic.agents.clinic import replay_run
-from polyclinic.agents.engines.client import check_url, shown
+from polyclinic.agents.clinic import make_engine, replay_run
+from polyclinic.agents.engines.client import Client, check_url, shown
 from polyclinic.agents.engines.vllm import VllmEngine, profile_named, served_profile
 from polyclinic.agents.prompts import handbook
 from polyclinic.core.errors import SetupError
@@ -149,7 +150,7 @@ async def test_a_model_the_server_does_not_have_is_named_beside_those_it_has(ser
     said = await refused(server.url, tmp_path, model="three")
     assert "one, two" in said
     assert "'three'" in said
-    said = await refused(server.url, tmp_path, agents={"radiology": AgentModel(model="four")})
+    said = await refused(server.url, tmp_path, model="one", agents={"radiology": AgentModel(model="four")})
     assert "'four' for radiology" in said
 
 
@@ -478,3 +479,42 @@ def test_what_every_request_begins_with_is_the_handbook(server: Any, tmp_path: P
     Clinic(server.url, runs=tmp_path).consult_sync(CASE)
     heads = {json.dumps(entry["body"]["messages"][0]) for entry in server.log()}
     assert heads == {json.dumps({"role": "system", "content": handbook()})}
+
+
+def test_a_key_that_a_server_repeats_is_not_shown() -> None:
+    client = Client("sk-secret")
+    assert client._clean("Incorrect key: Bearer sk-other, sk-secret\x1b[2J") == (
+        "Incorrect key: Bearer … …\N{REPLACEMENT CHARACTER}[2J"
+    )
+    assert Client(None)._clean("none of it") == "none of it"
+
+
+def test_a_common_key_goes_to_the_common_server_only() -> None:
+    serving = Serving(api_key=SecretStr("sk-secret"))
+    elsewhere = {"attending": AgentModel(url="http://elsewhere/v1"), "triage": AgentModel(model="small")}
+    engine = VllmEngine("http://h/v1", "m", serving=serving, agents=elsewhere)
+    keys = {name: wanted.api_key for name, wanted in engine._wanted.items()}
+    assert keys == {"common": serving.api_key, "attending": None, "triage": serving.api_key}
+    assert "sk-secret" not in str(engine.settings)
+
+
+async def test_one_of_several_models_must_be_named(server: Any, tmp_path: Path) -> None:
+    server.configure(models=["one", "two"])
+    assert "one, two; name one of them with --model" in await refused(server.url, tmp_path)
+
+
+def test_agents_without_a_server_are_a_mistake() -> None:
+    with pytest.raises(SetupError, match="name the common server with --engine"):
+        make_engine(Settings(agents={"triage": AgentModel(model="small")}))
+
+
+async def test_a_redirect_is_not_followed(server: Any, tmp_path: Path) -> None:
+    async def away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 307 x\r\nLocation: {server.url}/models\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(away, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        assert "HTTP 307" in await refused(f"http://127.0.0.1:{port}/v1", tmp_path)

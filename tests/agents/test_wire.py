@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
-from polyclinic import Case, Clinic, Image
+from polyclinic import Case, Clinic, Image, Visit
 from polyclinic.agents.engines.patience import Fault
 from polyclinic.agents.engines.pictures import Pictures
 from polyclinic.agents.engines.vllm import profile_named
@@ -161,7 +161,7 @@ async def test_a_model_that_takes_fewer_images_is_told_so_and_so_is_the_reader(
         assert len(image_urls(body)) == 1
         assert texts(body).count("(this image is not shown to you)") == 1
         assert "image-2: " in texts(body)
-    notes = [note for note in report.limitations if "only the first 1 of 2 images" in note]
+    notes = [note for note in report.limitations if "was shown 1 of 2 images" in note]
     assert len(notes) == 1
     assert "llava-1.5-7b" in notes[0]
 
@@ -170,7 +170,7 @@ async def test_a_model_that_does_not_see_is_not_shown_anything(server: Any, tmp_
     server.configure(models=["llama-3-8b"], keep_bodies=40)
     report = await Clinic(server.url, runs=tmp_path, tools=()).consult(CASE.model_copy(update={"images": (RETINA,)}))
     assert not any(image_urls(body) for body in sent(server))
-    assert any("was shown no image" in note for note in report.limitations)
+    assert any("cannot see: none of 1 images" in note for note in report.limitations)
 
 
 # The body of a request
@@ -198,10 +198,10 @@ def test_images_stand_in_place_or_before_the_text() -> None:
     asked = task(case=CASE.model_copy(update={"images": images(2)}))
     assert kinds(parts(asked, QWEN)) == "ttititt"
     before = QWEN.model_copy(update={"image_placement": "before_text"})
-    assert kinds(parts(asked, before)) == "ii" + "t" * 5
-    assert [part for part in parts(asked, before) if part["type"] == "text"] == [
-        part for part in parts(asked, QWEN) if part["type"] == "text"
-    ]
+    assert kinds(parts(asked, before)) == "ii" + "t" * 6
+    named, *rest = [part for part in parts(asked, before) if part["type"] == "text"]
+    assert named["text"] == "The pictures above, in their order: image-1, image-2."
+    assert rest == [part for part in parts(asked, QWEN) if part["type"] == "text"]
 
 
 def test_the_handbook_goes_to_the_user_where_there_is_no_system_role() -> None:
@@ -521,3 +521,36 @@ def test_a_vote_decides_between_asking_and_concluding() -> None:
     assert read(*map(choice, (concludes, asks, asks)), of=GATHERING, at=at).value.opinion is None
     turn = read(*map(choice, (asks, concludes, concludes)), of=GATHERING, at=at).value
     assert turn.opinion == OpinionDraft(**conclusion(confidence=round(2 / 3, 6)))
+
+
+def test_where_not_all_images_fit_the_oldest_are_left_out() -> None:
+    own, new, old = images(3)
+    visits = (Visit(date="2020-01-01", images=(old,)), Visit(date="2024-01-01", images=(new,)))
+    asked = task(case=CASE.model_copy(update={"images": (own,), "visits": visits}))
+    shown = images_to_send(asked, QWEN.model_copy(update={"max_images": 2}))
+    assert shown == (own.blob, new.blob)
+
+
+def test_open_answers_are_not_made_surer_by_a_vote() -> None:
+    at = line(samples=3, temperature=0.7)
+    asked = task(case=Case(id="open", question="What is it?"))
+    said = [{**conclusion(answer=answer), "option": None} for answer in ("Pneumothorax.", "Left pneumothorax.", "Air.")]
+    reply = read(*map(choice, said), at=at, of=asked)
+    assert (reply.value.answer, reply.value.confidence) == ("Pneumothorax.", 0.4)
+
+
+def test_missing_samples_vote_for_nothing() -> None:
+    reply = read(choice(conclusion(option="A")), choice(conclusion(option="A")), at=line(samples=5, temperature=0.7))
+    assert reply.value.confidence == 0.4
+
+
+def test_a_tool_the_role_does_not_have_is_complained_about() -> None:
+    asked = task(SpecialistTurn, last=False)
+    said = {"reasoning": "r", "tools": [{"tool": "rm", "image": "image-1", "arguments": {}}]}
+    assert "no such tool: rm" in problem(choice(said), of=asked)
+
+
+def test_the_models_name_cannot_steer_a_terminal_or_fill_a_trace() -> None:
+    reply = read_reply(task(), line(), {"model": "\x1b[2J" + "m" * 999, "choices": [choice(conclusion())]}, ())
+    assert reply.details["model"].startswith("\N{REPLACEMENT CHARACTER}[2Jm")
+    assert len(reply.details["model"]) == 200

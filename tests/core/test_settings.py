@@ -121,7 +121,6 @@ def test_what_does_not_fit_a_served_model_is_named(tmp_path: Path, text: str, na
     "text",
     [
         'api_key = "sk-secret"',
-        '[agents.radiology]\napi_key = "sk-secret"',
         '[serving]\napi_key = ["sk-secret"]',
         '[serving.api_key]\nvalue = "sk-secret"',
         '[serving]\napi_key = "sk-secret"\nmax_in_flight = 0',
