@@ -146,11 +146,13 @@ def load_settings(
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(_names())
+        in_table = name.startswith("agents.")
+        known = ", ".join(AgentModel.model_fields) + " of an agent" if in_table else ", ".join([*_names(), "agents"])
+        variable = "" if in_table else f", in {PREFIX}{name.upper().replace('.', '_')}"
         raise SetupError(
             expected=f"a setting among {known}" if first["type"] == "extra_forbidden" else f"{name}: {first['msg']}",
             got=f"{name} = {'…' if 'key' in name or name.startswith('serving') else repr(first['input'])}",
-            fix=f"mend it in {path.name}, in {PREFIX}{name.upper().replace('.', '_')} or on the command line",
+            fix=f"mend it in {path.name}{variable} or on the command line",
         ) from error
 
 
