@@ -188,8 +188,10 @@ class Clinic:
         """One of the engine's `cases_at_once`; given out in the order of asking."""
         if self.engine.cases_at_once is None:
             return nullcontext()
-        new = asyncio.Semaphore(self.engine.cases_at_once)
-        return self._turns.setdefault(asyncio.get_running_loop(), new)
+        loop = asyncio.get_running_loop()
+        if loop not in self._turns:
+            self._turns[loop] = asyncio.Semaphore(self.engine.cases_at_once)
+        return self._turns[loop]
 
     @staticmethod
     def _check_pixels(case: Case, blobs: Blobs) -> None:

@@ -167,8 +167,9 @@ def _print_json(server: Checkup, found: list[Finding], *, usable: bool) -> None:
 
 
 def _harmless(text: str) -> str:
-    """A server's words without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+    from ..agents.engines.patience import printable
+
+    return printable(text)
 
 
 def _known(name: str) -> tuple[Profile, str]:

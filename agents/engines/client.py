@@ -43,9 +43,12 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, str | None], Client] = {}
 
 def client_of_this_loop(api_key: str | None) -> Client:
     """The one client that everybody who runs in this event loop with this key shares."""
-    for key in [key for key in list(_clients) if key[0].is_closed()]:
-        del _clients[key]
-    return _clients.setdefault((asyncio.get_running_loop(), api_key), Client(api_key))
+    mine = (asyncio.get_running_loop(), api_key)
+    if mine not in _clients:
+        for ended in [key for key in list(_clients) if key[0].is_closed()]:
+            _clients.pop(ended, None)
+        _clients[mine] = Client(api_key)
+    return _clients[mine]
 
 
 class Client:

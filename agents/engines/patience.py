@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 def printable(text: str) -> str:
     """`text` without control characters: what a server says must not steer a terminal."""
-    return "".join(char if char.isprintable() or char == " " else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 class Fault(Exception):  # noqa: N818 - it never leaves the engines

@@ -97,7 +97,7 @@ class VllmEngine(Engine):
         """
 
         def of(key: str, wanted: AgentModel) -> Json:
-            facts = self._lines[key].facts() if key in self._lines else {"profile": wanted.profile}
+            facts = self._lines[key].facts if key in self._lines else {"profile": wanted.profile}
             return {"sampling": (wanted.sampling or Sampling()).model_dump(mode="json"), **facts}
 
         return {key: of(key, wanted) for key, wanted in self._wanted.items()}

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -49,6 +50,7 @@ class Line:
     priority: bool = True
     root: str = ""
 
+    @cached_property
     def facts(self) -> dict[str, Json]:
         """What could change an answer besides model name and sampling: the profile's content, the model's own name."""
         return {"profile": digest(self.profile.model_dump(mode="json")), "root": self.root}
