@@ -33,6 +33,9 @@ _UNSENT = tuple(
 _BEARER = re.compile(r"Bearer\s+\S+", re.I)
 _SECRETS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?[^/?#]*@")
 _KEY = "set POLYCLINIC_SERVING_API_KEY"
+KEPT_S = 3.0
+"""How long an idle connection is kept. vLLM (uvicorn) closes it after 5 s: a request must not leave in that moment."""
+
 _BUSY, _UNAVAILABLE = 429, 503
 _PASSING = frozenset({408, 409, 425})
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
@@ -227,9 +230,11 @@ async def _slices(content: bytes) -> AsyncGenerator[bytes, None]:
 
 async def _pool(*, verify: bool) -> AsyncGenerator[Any, None]:
     """Connections; reading the certificates takes 30 ms, which a server on this machine can do without."""
+    import httpx
     from openai import DefaultAioHttpClient
 
-    async with DefaultAioHttpClient(timeout=None, verify=verify, follow_redirects=False) as client:
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
+    async with DefaultAioHttpClient(timeout=None, verify=verify, follow_redirects=False, limits=limits) as client:
         yield client
 
 
