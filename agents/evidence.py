@@ -31,7 +31,8 @@ def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
             content=f"{result.label}{item.text}", name=item.name, value=item.value, unit=item.unit,
             uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, result.image.blob or ""),
             source=Source(kind="tool", name=result.card.name, version=result.card.version),
-            laterality=result.image.laterality,
+            modality=result.image.modality or "", body_part=result.image.body_part or "",
+            view=result.image.view or "", laterality=result.image.laterality, date=result.image.acquired,
         )
         for number, item in enumerate(result.result.measurements, start=first)
     ]  # fmt: skip

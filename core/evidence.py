@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Literal, TypeAlias
 
 from pydantic import Field
@@ -42,7 +43,8 @@ class Evidence(Frozen):
     `id` is made of the agent that asked for it and a running number (`radiology.t1`): it does not depend on what
     finished first. `value` carries `unit` and, where the tool knows it, `uncertainty` in the same unit. `score` is
     how well a passage matched what was looked for. `span_id` is the step of the trace that produced it.
-    `laterality` is the side that the measured image shows, where that is known.
+    `modality`, `body_part`, `view` and `laterality` are those of the measured image, where they are known; `date` is
+    when the image was acquired or the visit took place.
     """
 
     id: str
@@ -56,7 +58,11 @@ class Evidence(Frozen):
     source: Source
     region: Region | None = None
     span_id: str = ""
+    modality: str = ""
+    body_part: str = ""
+    view: str = ""
     laterality: Literal["left", "right", "bilateral"] | None = None
+    date: datetime.date | None = None
 
 
 class Claim(Frozen):

@@ -1,0 +1,1 @@
+"""How texts and pictures become vectors: without a trained model, or with one from a local folder."""

@@ -1,0 +1,1 @@
+"""What an index can be built from: one file per format, each read as a stream of documents."""
