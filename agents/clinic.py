@@ -23,7 +23,7 @@ from ..core.runs import TRACE, Opening, Run, blobs_above, blobs_of, fork, open_r
 from ..core.settings import Budget, Settings, load_settings
 from ..knowledge.corpus import shipped_passages
 from ..knowledge.criteria import criteria_version
-from ..knowledge.index import Index
+from ..knowledge.index.search import Index
 from ..knowledge.red_flags import shipped_patterns
 from ..knowledge.store import Knowledge, RecordedKnowledge
 from ..tools.card import Tool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core.case import Status
 from ..core.report import Member, Report, TraceRef
+from ..knowledge.patient.timelines import measured_changes
 from .requests import Deps
 from .state import State
 from .verify import evidence_of
@@ -56,7 +57,7 @@ def _report(state: State, deps: Deps, status: Status, *, answer: str = "") -> Re
         urgency=state.get("urgency", "routine"),
         red_flags=state.get("red_flags", ()),
         team=tuple(Member(specialty=pick.specialty, reason=pick.reason) for pick in picks),
-        changes=state.get("changes", ()),
+        changes=(*state.get("changes", ()), *measured_changes(state["case"], evidence_of(state).values())),
         limitations=_limitations(state, deps),
         evidence=tuple(evidence_of(state).values()),
         engine=deps.engine.identity,

@@ -1,4 +1,4 @@
-"""Tool results, passages and fired criteria as evidence, numbered by who asked and in which order they asked."""
+"""Tool results, passages, met criteria and changes as evidence, numbered by who asked, in the order of asking."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from dataclasses import dataclass
 
 from ..core.case import Case, Image
 from ..core.evidence import Evidence, Region, Source
+from ..core.report import Change, Course
 from ..knowledge.criteria import evaluate, shipped_criteria
 from ..knowledge.store import Hit
 from ..tools.card import Measurement, ToolCard, ToolResult
+
+_COURSES: dict[Course, str] = {
+    "new": "newly out of range", "worse": "worse", "stable": "stable", "better": "better", "resolved": "back in range",
+    "increased": "increased", "decreased": "decreased",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,18 @@ def criteria_evidence(
             source=Source(kind="criterion", name=verdict.criterion, citation=verdict.source),
         )
         for number, verdict in enumerate(met, start=first)
+    ]  # fmt: skip
+
+
+def change_evidence(agent: str, first: int, changes: Iterable[Change], *, between: str) -> list[Evidence]:
+    """What moved between two of `between` (visits, images), citing what was compared: `agent.d<first>`, and on."""
+    return [
+        Evidence(
+            id=f"{agent}.d{number}", kind="observation", name="change",
+            content=f"{change.finding}: {_COURSES[change.course]} since the earlier {between}: {change.detail}.",
+            source=Source(kind="visit", name=f"comparison of {between}s", version=", ".join(change.evidence)),
+        )
+        for number, change in enumerate(changes, start=first)
     ]  # fmt: skip
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 
-from ..core.case import Case, Image
+from ..core.case import NOT_READ, Case, Image, Visit
 from ..core.errors import ToolBrokenError, ToolRefusedError
 from ..core.evidence import Evidence, Source
-from ..core.report import Change, Course, Urgency
-from ..knowledge.history import changes, visit_evidence
+from ..core.report import Urgency
+from ..knowledge.patient.history import changes, left_out, visit_evidence
 from ..knowledge.red_flags import RedFlag, find_red_flags
 from ..tools.gate import GATE
-from .evidence import criteria_evidence
+from .evidence import change_evidence, criteria_evidence
 from .prompts import image_names
 from .requests import Deps, use_tool
 from .state import State
 from .tasks import ToolRequest
-
-_COURSES: dict[Course, str] = {
-    "new": "newly out of range", "worse": "worse", "stable": "stable", "better": "better", "resolved": "back in range",
-}  # fmt: skip
 
 
 async def intake(state: State, deps: Deps) -> State:
@@ -31,23 +28,30 @@ async def intake(state: State, deps: Deps) -> State:
     criteria = criteria_evidence("intake", 1, latest.values(), case)
     flags = find_red_flags(_free_text(case))
     moved = changes(case)
+    compared = change_evidence("intake", 1, moved, between="visit")
     return State(
         case=case,
-        shared=(*quality, *given, *criteria, *_change_evidence(moved), *_flag_evidence(flags)),
+        shared=(*quality, *given, *criteria, *compared, *_flag_evidence(flags)),
         urgency=_most_urgent(flags),
         red_flags=tuple(f"{', '.join(flag.phrases)}: {flag.why}" for flag in flags),
         changes=moved,
-        limitations={"intake": tuple(limitations)},
+        limitations={"intake": (*limitations, *left_out(case), *_unread(case))},
         stop=stop,
     )
 
 
 async def _dated(case: Case, deps: Deps) -> Case:
-    """The case with its date: as given, or today's when there are earlier visits to measure from."""
-    if case.date is not None or not case.visits:
+    """The case with its date: as given, or today's when there are earlier visits to measure from. An image of a visit
+    that does not say when it was acquired has the visit's date."""
+    if not case.visits:
         return case
-    today = (await deps.journal.now("intake"))[:10]
-    return Case.model_validate({**case.model_dump(), "date": today})
+    today = case.date or datetime.date.fromisoformat((await deps.journal.now("intake"))[:10])
+    return case.model_copy(update={"date": today, "visits": tuple(map(_with_dated_images, case.visits))})
+
+
+def _with_dated_images(visit: Visit) -> Visit:
+    images = (image.model_copy(update={"acquired": image.acquired or visit.date}) for image in visit.images)
+    return visit.model_copy(update={"images": tuple(images)})
 
 
 async def _check_images(case: Case, deps: Deps) -> tuple[list[Evidence], list[str], str]:
@@ -93,6 +97,12 @@ def _unstated(name: str, image: Image) -> list[str]:
     return [f"{name}: its modality is not stated, so no expert tool could be chosen for it"]
 
 
+def _unread(case: Case) -> list[str]:
+    """What the file of the patient's record held and could not be read, as the case says it."""
+    gaps = case.metadata.get(NOT_READ)
+    return [f"the patient's record was not read completely: {gaps}"] if gaps else []
+
+
 def _given_text(case: Case) -> list[Evidence]:
     return [
         Evidence(
@@ -111,17 +121,6 @@ def _earlier_turns(case: Case) -> list[Evidence]:
             if not item.id.startswith(("turn", "intake.", "history.")):
                 found[f"turn{number}.{item.id}"] = item.model_copy(update={"id": f"turn{number}.{item.id}"})
     return list(found.values())
-
-
-def _change_evidence(moved: tuple[Change, ...]) -> list[Evidence]:
-    return [
-        Evidence(
-            id=f"intake.d{number}", kind="observation", name="change",
-            content=f"{change.finding}: {_COURSES[change.course]} since the earlier visit: {change.detail}.",
-            source=Source(kind="visit", name="comparison of visits", version=", ".join(change.evidence)),
-        )
-        for number, change in enumerate(moved, start=1)
-    ]  # fmt: skip
 
 
 def _flag_evidence(flags: tuple[RedFlag, ...]) -> list[Evidence]:

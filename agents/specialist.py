@@ -10,10 +10,11 @@ from ..core.case import Case
 from ..core.errors import DecisionError, ModelError, ToolBrokenError, ToolRefusedError
 from ..core.evidence import Claim, Evidence
 from ..core.report import Opinion
+from ..knowledge.patient.timelines import measured_changes
 from ..knowledge.store import Hit, Query
 from ..tools.card import ToolCard, ToolResult
 from .budget import Allotment, allot
-from .evidence import Measured, criteria_evidence, found, measured
+from .evidence import Measured, change_evidence, criteria_evidence, found, measured
 from .prompts import image_names
 from .requests import Deps, ask, look_up, use_tool
 from .roles import Role
@@ -107,6 +108,9 @@ async def _gather(turn: SpecialistTurn, role: Role, case: Case, gathered: Gather
     known = {item.content for item in gathered.evidence if item.kind == "criterion"}
     met = criteria_evidence(role.name, len(known) + 1, measurements, case, known)
     gathered.evidence += met
+    compared = {item.source.version for item in gathered.evidence if item.name == "change"}
+    moved = [change for change in measured_changes(case, measurements) if ", ".join(change.evidence) not in compared]
+    gathered.evidence += change_evidence(role.name, len(compared) + 1, moved, between="image")
 
 
 async def _attempt(request: ToolRequest, role: Role, case: Case, deps: Deps) -> Answer[ToolResult]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ..knowledge.criteria import same_unit
+from ..knowledge.units import same_unit
 
 ROUGHLY = 0.1
 """Rounding may move a value by at most this share of it: "about 0.6" is 0.57, "1" is not. A choice of ours."""

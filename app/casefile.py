@@ -1,7 +1,11 @@
-"""A case as people write it, in a file or on the command line, made into a `Case`. It opens no image."""
+"""A case as people write it, in a file or on the command line, made into a `Case`. It opens no image.
+
+Earlier visits are written as a list, or come from a patient's record (a FHIR Bundle).
+"""
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import json
 import reprlib
@@ -11,18 +15,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.case import Case, Visit
+from ..core.case import NOT_READ, Case, Visit, check_one_patient, pseudonym
 from ..core.errors import InputError
+from ..knowledge.patient.fhir import PatientRecord, is_fhir, read_json, record_of
 from ..tools.locate import locate
 
 LIMIT_BYTES = 5_000_000
 
 
 def read_case(path: Path, *, root: Path | None = None) -> dict[str, Any]:
-    """The fields of a case file (JSON or YAML), with its images found beside it.
+    """The fields of a case file (JSON or YAML), with its images, and a file of visits it names, found beside it.
 
-    Image paths are relative to the file's folder and must not lead out of it (or out of `root` when that is given).
-    Raises InputError when the file is missing, not text, not JSON or YAML, no mapping, or names an image elsewhere.
+    Paths are relative to the file's folder and must not lead out of it (or out of `root` when that is given).
+    Raises InputError when the file is missing, not text, not JSON or YAML, no mapping, or names a file elsewhere.
     """
     fields = _parse(path)
     if not isinstance(fields, dict):
@@ -35,16 +40,52 @@ def read_case(path: Path, *, root: Path | None = None) -> dict[str, Any]:
         name = image.get("path")
         if isinstance(name, str) and not name.startswith("package://"):
             image["path"] = str(locate(name, base=path.parent, root=root or path.parent))
+    if isinstance(fields.get("visits"), str):
+        return with_visits(fields, locate(fields["visits"], base=path.parent, root=root or path.parent))
     return fields
 
 
-def read_visits(path: Path) -> list[Any]:
-    """The visits in a file: a list, or a mapping with the key `visits`."""
+def with_visits(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A case's fields with the visits of a file in the place of any others.
+
+    The file holds a list of visits (or a mapping with the key `visits`) in YAML or JSON, or it is a FHIR Bundle, which
+    may be compressed. Of a Bundle the case also takes the patient's pseudonym, sex and age where it states none. Raises
+    InputError for a file that cannot be used and for a record of another patient than the case's.
+    """
+    if path.suffix in (".json", ".gz") and is_fhir(found := read_json(path)):
+        return _with_record(fields, record_of(found))
+    return {**fields, "visits": _visits(path)}
+
+
+def _with_record(fields: Mapping[str, Any], record: PatientRecord) -> dict[str, Any]:
+    stated, metadata = fields.get("patient_id"), fields.get("metadata") or {}
+    if isinstance(stated, str) and stated and pseudonym(stated) not in record.other_ids:
+        check_one_patient({stated, record.patient_id})
+    known: dict[str, Any] = {"sex": record.sex, "age": record.age_on(_date(fields)), NOT_READ: "; ".join(record.gaps())}
+    facts = {name: fact for name, fact in known.items() if fact not in (None, "")}
+    return {
+        **fields,
+        "patient_id": stated or record.patient_id,
+        "metadata": {**facts, **metadata} if isinstance(metadata, dict) else metadata,
+        "visits": [visit.model_copy(update={"patient_id": None}) for visit in record.visits],
+    }
+
+
+def _date(fields: Mapping[str, Any]) -> datetime.date:
+    """The case's date, else today."""
+    stated = fields.get("date")
+    try:
+        return stated if isinstance(stated, datetime.date) else datetime.date.fromisoformat(str(stated)[:10])
+    except ValueError:
+        return datetime.datetime.now(datetime.UTC).date()
+
+
+def _visits(path: Path) -> list[Any]:
     found = _parse(path)
     visits = found.get("visits") if isinstance(found, dict) else found
     if not isinstance(visits, list):
         raise InputError(
-            expected=f"{path} to hold a list of visits, each with a date",
+            expected=f"{path} to hold a list of visits, each with a date, or a FHIR Bundle",
             got=f"a {type(visits).__name__}",
             fix="write them as a YAML list: - date: 2024-01-31",
         )

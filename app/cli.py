@@ -59,7 +59,7 @@ def ask(
     image: Annotated[list[str] | None, typer.Option(help="PNG, JPEG or DICOM file; may be repeated.")] = None,
     modality: Annotated[str | None, typer.Option(help="What the images are, such as fundus, ct or histology.")] = None,
     options: Annotated[str | None, typer.Option(help='Answer options: "A=first;B=second".')] = None,
-    visits: Annotated[Path | None, typer.Option(help="A file with earlier visits.")] = None,
+    visits: Annotated[Path | None, typer.Option(help="Earlier visits: YAML, JSON or a FHIR Bundle.")] = None,
     engine: Engine = None,
     model: Model = None,
     runs: Annotated[Path | None, typer.Option(help="Folder for traces (default: runs).")] = None,

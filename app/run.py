@@ -21,7 +21,7 @@ from ..core.runs import read_run, report_text, verify_run
 from ..core.settings import Settings, load_settings
 from ..core.transcript import is_transcript, read_transcript
 from . import show
-from .casefile import make_case, parse_options, read_case, read_visits
+from .casefile import make_case, parse_options, read_case, with_visits
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ask(
     if options is not None:
         fields["options"] = parse_options(options)
     if visits is not None:
-        fields["visits"] = read_visits(visits)
+        fields = with_visits(fields, visits)
     if "question" not in fields:
         raise InputError(
             expected="a question", got="none", fix="type polyclinic ask CASE.yaml, or polyclinic ask --question …"

@@ -16,6 +16,7 @@ from ..core.evidence import Claim, Evidence
 from ..core.report import AgentUsage, Report
 from ..core.trace import Record
 from ..core.transcript import Turn
+from ..knowledge.patient.timelines import timelines
 
 _STATUS_STYLE = {
     "answered": "bold green",
@@ -44,6 +45,7 @@ def report(report: Report) -> None:
     _section(out, "Dissent", [f"{d.specialty}: {d.answer} (overruled: {d.why_overruled})" for d in report.dissent])
     changes = [f"{c.finding}: {c.course}. {c.detail} [{', '.join(c.evidence)}]" for c in report.changes]
     _section(out, "Changes since earlier visits", changes)
+    _section(out, "Course over time", _courses(report))
     _section(out, "Differential", report.differential)
     _section(out, "Evidence", _evidence(report))
     _section(out, "Limitations", report.limitations)
@@ -137,6 +139,18 @@ def _claim(claim: Claim) -> str:
     return f"{_SUPPORT_MARK[claim.support]} {claim.text} [{', '.join(claim.evidence)}] ({claim.support}{why})"
 
 
+def _courses(report: Report) -> list[str]:
+    """A line for each finding that has values of three dates or more; two dates stand among the changes."""
+    lines = []
+    for line in timelines(report.evidence):
+        if len({point.date for point in line.points}) > 2:
+            side = line.laterality if line.laterality != "bilateral" else ""
+            place = " ".join(filter(None, (side, line.body_part)))
+            values = " → ".join(f"{point.value:g} {point.unit}".strip() + f" ({point.date})" for point in line.points)
+            lines.append(f"{line.finding}{f', {place}' if place else ''}: {values}")
+    return lines
+
+
 def _evidence(report: Report) -> list[str]:
     """One line for each fact: what several specialists found alike once, under all its ids, and without the words
     that a claim above has already."""
@@ -152,6 +166,7 @@ def _fact(item: Evidence, said: str) -> str:
     if item.value is not None:
         spread = f" ± {item.uncertainty:g}" if item.uncertainty is not None else ""
         value = f" = {item.value:g}{spread} {'' if item.unit == '1' else item.unit}".rstrip()
+        value += f" on {item.date}" if item.date and item.source.kind == "tool" else ""
     source = f"{item.source.name} {item.source.version}".strip()
     cited = f"; {item.source.citation}" if item.source.citation else ""
     score = f", score {item.score:.2f}" if item.score is not None else ""

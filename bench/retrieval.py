@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from polyclinic.knowledge.index import Index
+from polyclinic.knowledge.index.search import Index
 from polyclinic.knowledge.store import Passage, Query
 
 ARMS = {"BM25 alone": 0.0, "fused 0.9/0.1": 0.1, "fused 0.7/0.3": 0.3, "fused 0.5/0.5": 0.5, "dense alone": 1.0}

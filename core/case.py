@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import PurePath
 from typing import Annotated, Literal, TypeAlias
 
@@ -24,6 +25,11 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Letter = Annotated[str, StringConstraints(pattern=r"^[A-Z]$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 CaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+
+NOT_READ = "not_read"
+"""The key of a case's metadata that names what a file of the patient's record held and could not be read."""
+
+_PSEUDONYM = re.compile(r"p-[0-9a-f]{12}")
 
 
 class Image(Frozen):
@@ -70,10 +76,12 @@ class Lab(Frozen):
 
 
 class Visit(Frozen):
-    """One earlier encounter: its date, what was reported, imaged and measured."""
+    """One earlier encounter: its date, what was reported, diagnosed, prescribed, imaged and measured."""
 
     date: datetime.date
     reports: tuple[Text, ...] = ()
+    conditions: tuple[Text, ...] = ()
+    medications: tuple[Text, ...] = ()
     images: tuple[Image, ...] = ()
     labs: tuple[Lab, ...] = ()
     patient_id: str | None = None
@@ -145,15 +153,19 @@ class Case(Frozen):
 
 
 def pseudonym(patient_id: str) -> str:
-    """What stands for a patient id wherever something is written or sent: the same for the same id."""
-    return f"p-{digest(['patient', patient_id])[:12]}"
+    """What stands for a patient id wherever something is written or sent: the same for the same id.
+
+    A pseudonym stands for itself, so that a record read without its id and a case that states the id are one patient's.
+    """
+    return patient_id if _PSEUDONYM.fullmatch(patient_id) else f"p-{digest(['patient', patient_id])[:12]}"
 
 
 def check_one_patient(patient_ids: set[str]) -> None:
     """Raise InputError when two patients are mixed; the ids themselves are not repeated in the message."""
-    if len(patient_ids) > 1:
+    patients = set(map(pseudonym, patient_ids))
+    if len(patients) > 1:
         raise InputError(
             expected="one patient per case",
-            got=f"{len(patient_ids)} different patient ids",
+            got=f"{len(patients)} different patient ids",
             fix="split the case, one file per patient",
         )

@@ -11,7 +11,7 @@ from .evidence import Claim, Evidence
 from .frozen import Frozen
 
 Urgency: TypeAlias = Literal["routine", "urgent", "emergency"]
-Course: TypeAlias = Literal["new", "worse", "stable", "better", "resolved"]
+Course: TypeAlias = Literal["new", "worse", "stable", "better", "resolved", "increased", "decreased"]
 
 NOTICE = "Research software, not a medical device: do not use it to diagnose or treat anyone."
 
@@ -45,7 +45,11 @@ class Member(Frozen):
 
 
 class Change(Frozen):
-    """How one finding moved between two visits."""
+    """How one finding moved between two visits, or between two images of different dates.
+
+    `increased` and `decreased` say nothing of better or worse: they are all that can be said of a measured value whose
+    healthy range is not known.
+    """
 
     finding: str
     course: Course

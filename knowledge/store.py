@@ -1,4 +1,4 @@
-"""The port through which agents look things up: passages, queries, hits. Where they are kept is `index.py`'s affair."""
+"""The port through which agents look things up: passages, queries, hits. Where they are kept is `index/`'s affair."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import io
 import math
 import struct
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..core.blobs import Blobs
-from ..core.case import Image, Laterality, Modality
+from ..core.case import Image, pseudonym
 from ..core.errors import InputError, MissingExtraError, TraceError
-from .dicom_words import BODY_PARTS, CT_STORAGE, LATERALITIES, MODALITIES, NOT_PICTURES, VIEWS
+from ..knowledge.sources.dicom import DicomFacts
+from .dicom_facts import functional_group, header_facts
+from .dicom_words import CT_STORAGE, MODALITIES, NOT_PICTURES
 from .locate import locate, read_bounded
 from .raster import check_frame, check_size, damaged, decoding, png_bytes, read_raster, resized, without_equal_channels
 
@@ -64,6 +65,17 @@ class _Read:
     facts: dict[str, Any]
     limitations: tuple[str, ...] = ()
     patient_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dicom:
+    """A DICOM picture whose pixels are not decoded yet; `index` is the frame to read, counted from 0."""
+
+    header: Any
+    kind: str
+    frames: int
+    index: int
+    patient: str | None
 
 
 class ImageStore:
@@ -174,7 +186,46 @@ def _read(typed: str, *, base: Path, root: Path | None, frame: int | None) -> _R
     )
 
 
+def read_dicom_facts(path: Path) -> DicomFacts:
+    """What the header of a DICOM picture says that names nobody. No pixel is decoded.
+
+    Raises InputError, whose `expected` names no file, for anything that `take_in` would refuse by its header, and for
+    uncompressed pixel data that is cut short.
+    """
+    opened = _open_dicom(read_bounded(path, typed=path.name), path, shown=path.name, frame=None)
+    with decoding(path.name):
+        from pydicom.pixels.utils import get_expected_length
+
+        header = opened.header
+        compressed = header.file_meta.TransferSyntaxUID.is_compressed
+        if not compressed and len(_pixels(header) or b"") < get_expected_length(header):
+            raise damaged(path.name)
+        facts = header_facts(header, opened.kind, opened.index, [])
+    return DicomFacts(
+        modality=facts["modality"], body_part=facts["body_part"], view=facts["view"], laterality=facts["laterality"],
+        date=facts["acquired"], patient_id=pseudonym(opened.patient) if opened.patient else None,
+    )  # fmt: skip
+
+
 def _read_dicom(data: bytes, path: Path, *, shown: str, frame: int | None) -> _Read:
+    opened = _open_dicom(data, path, shown=shown, frame=frame)
+    header, kind, index = opened.header, opened.kind, opened.index
+    with decoding(shown) as caught:
+        array = _decoded(data, header, index, shown=shown)
+        odd_pixels = bool(caught)
+        array, unit, limitations = _meaningful(array, header, kind, index)
+        if not _finite(array) or array.ndim not in (2, 3):
+            raise damaged(shown)
+        if odd_pixels:
+            limitations.append("The header and the pixel data do not quite agree; the pixels may be incomplete.")
+        facts = header_facts(header, kind, index, limitations)
+    what = f"DICOM {kind}" if kind in MODALITIES else "DICOM"
+    return _Read(array=array, unit=unit, what=what, frames=opened.frames, frame=index, facts=facts,
+                 limitations=tuple(limitations), patient_key=opened.patient)  # fmt: skip
+
+
+def _open_dicom(data: bytes, path: Path, *, shown: str, frame: int | None) -> _Dicom:
+    """The header of a picture, whose size and encoding are checked. Raises InputError."""
     try:
         import pydicom
         from pydicom.filereader import read_file_meta_info
@@ -190,7 +241,7 @@ def _read_dicom(data: bytes, path: Path, *, shown: str, frame: int | None) -> _R
             )
         header = pydicom.dcmread(io.BytesIO(data), force=not marked)
         kind = str(header.get("Modality") or "") or ("CT" if header.get("SOPClassUID") == CT_STORAGE else "")
-        if kind in NOT_PICTURES or "Rows" not in header or not _has_pixels(header):
+        if kind in NOT_PICTURES or "Rows" not in header or not _pixels(header):
             raise InputError(
                 expected="a DICOM picture",
                 got=f"{shown!r}, which holds {NOT_PICTURES.get(kind, 'no pixel data')}",
@@ -200,23 +251,13 @@ def _read_dicom(data: bytes, path: Path, *, shown: str, frame: int | None) -> _R
         check_size(int(header.Columns), int(header.Rows), frames, shown=shown)
         index = check_frame(frame, frames, shown=shown)
         _check_encoding(header, index, frames, shown=shown)
-    with decoding(shown) as caught:
-        array = _decoded(data, header, index, shown=shown)
-        odd_pixels = bool(caught)
-        array, unit, limitations = _meaningful(array, header, kind, index)
-        if not _finite(array) or array.ndim not in (2, 3):
-            raise damaged(shown)
-        if odd_pixels:
-            limitations.append("The header and the pixel data do not quite agree; the pixels may be incomplete.")
-        facts = _facts(header, kind, index, limitations)
         patient = str(header.get("PatientID") or "").strip() or None
-    what = f"DICOM {kind}" if kind in MODALITIES else "DICOM"
-    return _Read(array=array, unit=unit, what=what, frames=frames, frame=index, facts=facts,
-                 limitations=tuple(limitations), patient_key=patient)  # fmt: skip
+    return _Dicom(header=header, kind=kind, frames=frames, index=index, patient=patient)
 
 
-def _has_pixels(header: Any) -> bool:
-    return any(header.get(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+def _pixels(header: Any) -> Any:
+    named = (header.get(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+    return next((found for found in named if found), None)
 
 
 def _check_encoding(header: Any, index: int, frames: int, *, shown: str) -> None:
@@ -324,7 +365,7 @@ def _meaningful(array: NDArray[Any], header: Any, kind: str, index: int) -> tupl
             limitations.append("The picture has more than 8 bits per colour; it was read with 8.")
         grey = without_equal_channels(array.astype(np.uint8))
         return grey, "rgb" if grey.ndim == 3 else "intensity", limitations
-    values = _group(header, index, "PixelValueTransformationSequence") or header
+    values = functional_group(header, index, "PixelValueTransformationSequence") or header
     scout = "LOCALIZER" in [str(word).strip() for word in (header.get("ImageType") or ())]
     if kind == "CT" and not scout and "RescaleSlope" in values and values.get("RescaleType", "HU") in ("HU", ""):
         return apply_rescale(array, values).astype(np.float32), "HU", limitations
@@ -339,54 +380,6 @@ def _meaningful(array: NDArray[Any], header: Any, kind: str, index: int) -> tupl
     if array.dtype == np.uint8 or (int(header.BitsAllocated) == 8 and array.min() >= 0 and array.max() <= 255):
         return array.astype(np.uint8), "intensity", limitations
     return array.astype(np.float32), "intensity", limitations
-
-
-def _facts(header: Any, kind: str, index: int, limitations: list[str]) -> dict[str, Any]:
-    """What the header says that names nobody; words only from the closed lists, since free text may hold a name."""
-    modality: Modality | None = MODALITIES.get(kind)
-    side: Laterality | None = LATERALITIES.get(str(header.get("ImageLaterality") or header.get("Laterality") or ""))
-    view = str(header.get("ViewPosition") or "").upper()
-    measures = _group(header, index, "PixelMeasuresSequence") or header
-    spacing = _spacing(measures.get("PixelSpacing"))
-    if spacing is None:
-        spacing = _spacing(header.get("ImagerPixelSpacing"))
-        if spacing is not None:
-            limitations.append("Pixel spacing is given at the detector: lengths in the patient are shorter.")
-    if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
-        limitations.append("The header says that text is burnt into the picture; it was not removed.")
-    return {
-        "modality": modality,
-        "body_part": BODY_PARTS.get(str(header.get("BodyPartExamined") or "").upper().strip()),
-        "view": view if view in VIEWS else None,
-        "laterality": side,
-        "spacing_mm": spacing,
-        "acquired": _date(header.get("AcquisitionDate") or header.get("ContentDate") or header.get("StudyDate")),
-    }
-
-
-def _group(header: Any, index: int, name: str) -> Any:
-    """The item of an enhanced multi-frame's functional group, of this frame or shared by all; None without one."""
-    per_frame = header.get("PerFrameFunctionalGroupsSequence") or ()
-    for group in (*per_frame[index : index + 1], *(header.get("SharedFunctionalGroupsSequence") or ())[:1]):
-        if group.get(name):
-            return group[name].value[0]
-    return None
-
-
-def _spacing(value: Any) -> tuple[float, float] | None:
-    try:
-        row, column = (float(number) for number in value)
-    except (TypeError, ValueError):
-        return None
-    usable = all(math.isfinite(number) and 0 < number < 1_000 for number in (row, column))
-    return (row, column) if usable else None
-
-
-def _date(value: Any) -> datetime.date | None:
-    try:
-        return datetime.datetime.strptime(str(value), "%Y%m%d").date()
-    except ValueError:
-        return None
 
 
 def _finite(array: NDArray[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ class Source(Protocol):
     """Documents in one place and format.
 
     `name` is short, made of the place's name (`medquad`), and stands in manifests, ids and filters; `kind` is the
-    format's name; `licence` is that of the source as a whole.
+    format's name; `licence` is that of the source as a whole; `skipped` counts, by reason, what the latest reading
+    of its documents left out.
     """
 
     @property
@@ -48,6 +50,9 @@ class Source(Protocol):
 
     @property
     def licence(self) -> str: ...
+
+    @property
+    def skipped(self) -> Counter[str]: ...
 
     def files(self) -> tuple[Path, ...]:
         """Every file that is read, sorted: what tells whether the source is still the one a build began with."""

@@ -25,7 +25,7 @@ from polyclinic.core.errors import DivergenceError, InputError, RunLockedError, 
 from polyclinic.core.events import DecisionMade, NodeStarted, Reported
 from polyclinic.core.runs import read_run, report_text, verify_run
 from polyclinic.core.trace import TraceFile
-from polyclinic.knowledge.index import Index
+from polyclinic.knowledge.index.search import Index
 from polyclinic.knowledge.store import Passage
 from polyclinic.tools.card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput
 from polyclinic.tools.registry import TOOLS, Toolbox
@@ -62,7 +62,7 @@ def test_a_replay_needs_neither_images_nor_index_nor_engine(tmp_path: Path, monk
 
     monkeypatch.setattr(EmbeddedEngine, "decide", forbidden)
     monkeypatch.setattr(Toolbox, "run", forbidden)
-    monkeypatch.setattr("polyclinic.knowledge.index.Index.search", forbidden)
+    monkeypatch.setattr("polyclinic.knowledge.index.search.Index.search", forbidden)
     monkeypatch.setattr("polyclinic.tools.imaging.ImageStore.open", forbidden)
     replayed = asyncio.run(Clinic(runs=tmp_path / "other").replay(elsewhere))
     assert report_text(replayed) == report_text(report) == (elsewhere / "report.json").read_text()

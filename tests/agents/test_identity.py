@@ -13,7 +13,7 @@ from polyclinic.agents.engines.embedded.engine import EmbeddedEngine
 from polyclinic.agents.engines.scripted import ScriptedEngine
 from polyclinic.core.settings import Budget
 from polyclinic.knowledge.corpus import shipped_passages
-from polyclinic.knowledge.index import Index
+from polyclinic.knowledge.index.search import Index
 from polyclinic.tools.registry import TOOLS
 
 CASE = Case(id="same", question="Which HbA1c is a criterion for diabetes?")

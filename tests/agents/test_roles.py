@@ -24,7 +24,7 @@ NAMES = (
 EXAMPLES = Path(roles.__file__).parents[1] / "examples"
 EXAMPLE_NAMES = {
     "abstain", "blank", "ct", "follow_up", "immunohistochemistry", "microaneurysms", "mr", "multiple_choice",
-    "red_flag", "retina", "ultrasound",
+    "red_flag", "retina", "two_visits", "ultrasound",
 }  # fmt: skip
 BRITISH = (
     (r"aem(?=i)", "em"), (r"haem", "hem"), (r"oedema", "edema"), (r"tumour", "tumor"), (r"oesoph", "esoph"),

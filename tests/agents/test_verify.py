@@ -169,10 +169,10 @@ def test_the_explanation_of_every_criterion_is_supported_by_what_it_explains(rul
     for unit, limit in rule.thresholds.items():
         edge = limit[0] if isinstance(limit, tuple) else limit + {"<": -1, ">": 1}.get(rule.comparator, 0) * 0.01
         item = value("x.t1", f"{rule.measurements[0]} {edge:g} {unit}", edge, unit).model_copy(
-            update={"name": rule.measurements[0]}
+            update={"name": rule.measurements[0], "view": (*rule.view, "")[0]}
         )
         years = rule.min_age if rule.min_age is not None else (rule.max_age or 40) / 2
-        facts = {"sex": rule.sex or "female", "age": years, "pregnant": False}
+        facts = {"sex": rule.sex or "female", "age": years} | dict.fromkeys(rule.requires, True)
         (met,) = evaluate([rule], [item], facts)
         assert met.judgement == "met"
         fired = criterion("x.c1", met.finding, met.explanation)

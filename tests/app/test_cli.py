@@ -105,6 +105,28 @@ def test_visits_come_from_a_file_of_their_own(cli: Run, tmp_path: Path) -> None:
     refused(cli("ask", "--question", "What changed?", "--visits", "visits.yaml"), "a list of visits")
 
 
+def test_a_fhir_record_is_asked_about_and_its_patient_is_not_named(cli: Run, tmp_path: Path) -> None:
+    subject = {"reference": "Patient/raw-patient-id"}
+    resources = [{"resourceType": "Patient", "id": "raw-patient-id", "birthDate": "1960-05-17", "gender": "male"}] + [
+        {
+            "resourceType": "Observation", "status": "final", "code": {"text": "Potassium"}, "subject": subject,
+            "effectiveDateTime": day, "valueQuantity": {"value": value, "unit": "mmol/L"},
+            "referenceRange": [{"low": {"value": 3.5}, "high": {"value": 5.1}}],
+        }
+        for day, value in (("2024-01-01", 4.1), ("2024-02-01", 4.6), ("2024-03-01", 5.9))
+    ]  # fmt: skip
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": resource} for resource in resources]}
+    (tmp_path / "record.json").write_text(json.dumps(bundle))
+    typed = ("ask", "--question", "What changed in potassium?", "--visits", "record.json")
+    report = json.loads(cli(*typed, "--json").stdout)
+    assert [(change["finding"], change["course"]) for change in report["changes"]] == [("Potassium", "new")]
+    assert "raw-patient-id" not in Path(report["trace"]["path"]).read_text()
+    line = "Potassium: 4.1 mmol/L (2024-01-01) → 4.6 mmol/L (2024-02-01) → 5.9 mmol/L (2024-03-01)"
+    assert line in cli(*typed).stdout
+    (tmp_path / "case.yaml").write_text("question: x?\npatient_id: somebody-else\n")
+    refused(cli("ask", "case.yaml", "--visits", "record.json"), "one patient per case")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [

@@ -12,14 +12,18 @@ import pytest
 
 # Where a heavy library may be imported as the module loads; everywhere else on first use. The list only shrinks.
 DOORS = {
-    "bm25s": {"polyclinic.knowledge.index"},
-    "faiss": {"polyclinic.knowledge.index"},
+    "PIL": set(),
+    "bm25s": set(),
+    "faiss": set(),
     "langgraph": {"polyclinic.agents.graph"},  # nothing but the compiled graph lives there; Clinic imports it late
     "nibabel": set(),
+    "pint": set(),
     "pydicom": set(),
+    "pypdf": set(),
     "scipy": set(),
     "skimage": set(),
     "torch": set(),
+    "transformers": set(),
 }  # fmt: skip
 
 

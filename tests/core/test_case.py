@@ -64,6 +64,14 @@ def test_pseudonyms_are_stable_and_show_nothing(one: str, other: str) -> None:
     assert len(pseudonym(one)) == len("p-") + 12
 
 
+def test_a_pseudonym_stands_for_the_patient_it_was_made_of() -> None:
+    assert pseudonym(pseudonym("Smith-1")) == pseudonym("Smith-1")
+    visit = Visit(date=DAY, patient_id=pseudonym("Smith-1"))
+    assert Case(question="x", patient_id="Smith-1", visits=(visit,)).patient_id == "Smith-1"
+    with pytest.raises(InputError, match="2 different patient ids"):
+        Case(question="x", patient_id="Jones-2", visits=(visit,))
+
+
 def test_labs_carry_their_interval() -> None:
     lab = Lab(name="potassium", value=4.1, unit="mmol/L", low=3.5, high=5.0)
     assert Visit(date=DAY, labs=(lab,)).labs[0].high == 5.0

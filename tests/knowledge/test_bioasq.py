@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polyclinic.knowledge.index import Index
+from polyclinic.knowledge.index.search import Index
 from polyclinic.knowledge.store import Passage, Query
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.case import Case, Lab, Visit
-from polyclinic.knowledge.history import changes, visit_evidence
+from polyclinic.knowledge import history
+from polyclinic.knowledge.patient.history import changes, left_out, visit_evidence
 
 FIRST, SECOND, THIRD = (datetime.date(2024, month, 1) for month in (1, 3, 5))
 
@@ -122,3 +123,85 @@ def test_a_value_inside_is_stable_or_resolved_and_outside_is_neither_resolved(
     assert (change.course == "new") >= (inside[-2] and not inside[-1])
     assert (change.course in ("stable", "resolved")) >= inside[-1]
     assert (change.course == "resolved") == (inside[-1] and not inside[-2])
+
+
+def long_case(visits: int = 40, labs: int = 2, report: str = "Well.") -> Case:
+    return Case(
+        question="?",
+        visits=tuple(
+            Visit(
+                date=FIRST + datetime.timedelta(days=number),
+                reports=(f"{report} Day {number}.",),
+                conditions=("Hypertension", f"Cold {number}"),
+                medications=("Ramipril 5 mg",),
+                labs=tuple(lab(100 + number, f"Test {n}", low=None, high=None) for n in range(labs)),
+            )
+            for number in range(visits)
+        ),
+    )
+
+
+def test_conditions_and_medications_are_evidence_with_their_date() -> None:
+    visit = Visit(date=FIRST, reports=("Well.",), conditions=("Gout",), medications=("Allopurinol",), labs=(lab(140),))
+    found = visit_evidence(Case(question="?", visits=(visit,)))
+    assert [item.content for item in found] == [
+        "Report of 2024-01-01: Well.", "Condition of 2024-01-01: Gout", "Medication of 2024-01-01: Allopurinol",
+        "Sodium 140 mmol/L on 2024-01-01 (reference 135 to 145)",
+    ]  # fmt: skip
+    assert {item.date for item in found} == {FIRST}
+    assert left_out(Case(question="?", visits=(visit,))) == ()
+
+
+def test_a_long_record_is_bounded_and_says_what_was_left_out() -> None:
+    case = long_case()
+    found = visit_evidence(case)
+    by_kind = {
+        kind: [item for item in found if item.content.startswith(kind)]
+        for kind in ("Report", "Condition", "Medication", "Test 0", "Test 1")
+    }
+    assert [len(items) for items in by_kind.values()] == [12, 40, 40, 3, 3]
+    assert by_kind["Report"][0].content == "Report of 2024-01-29: Well. Day 28."
+    assert [item.value for item in by_kind["Test 0"]] == [137, 138, 139]
+    assert by_kind["Condition"][-2].content == "Condition of 2024-02-09: Hypertension"
+    assert left_out(case) == (
+        "of the patient's record the newest entries were read; left out as older or noted again later: "
+        "40 conditions, 28 reports, 74 values",
+    )
+
+
+def test_the_number_of_an_item_does_not_depend_on_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = long_case()
+    shown = {item.id: item for item in visit_evidence(case)}
+    for name in ("REPORTED_VISITS", "CONDITIONS", "MEDICATIONS", "VALUES", "LAB_NAMES"):
+        monkeypatch.setattr(history, name, 1000)
+    everything = {item.id: item for item in visit_evidence(case)}
+    assert list(everything) == [f"history.v{n}" for n in range(1, 40 * 6 + 1)]
+    assert left_out(case) == ()
+    assert shown.items() <= everything.items()
+
+
+def test_long_reports_are_bounded_together_but_the_newest_is_always_shown() -> None:
+    reports = [item for item in visit_evidence(long_case(report="x" * 9000)) if item.content.startswith("Report")]
+    assert [item.content[-7:] for item in reports] == ["Day 38.", "Day 39."]
+    reports = [item for item in visit_evidence(long_case(report="x" * 90_000)) if item.content.startswith("Report")]
+    assert [item.content[-7:] for item in reports] == ["Day 39."]
+
+
+def test_the_tests_measured_last_are_kept() -> None:
+    old = Visit(date=FIRST, labs=tuple(lab(1, f"Old {n}") for n in range(30)))
+    new = Visit(date=SECOND, labs=tuple(lab(1, f"New {n}") for n in range(30)))
+    case = Case(question="?", visits=(old, new))
+    names = [item.name for item in visit_evidence(case)]
+    assert len(names) == history.LAB_NAMES
+    assert {f"New {n}" for n in range(30)} < set(names)
+
+
+def test_a_value_that_a_change_cites_is_always_shown() -> None:
+    first = Visit(date=FIRST, labs=(lab(140),))
+    between = [Visit(date=SECOND + datetime.timedelta(days=n), labs=(lab(5, unit="mg/dL"),)) for n in range(5)]
+    case = Case(question="?", visits=(first, *between, Visit(date=THIRD, labs=(lab(130),))))
+    (change,) = changes(case)
+    shown = {item.id for item in visit_evidence(case)}
+    assert set(change.evidence) <= shown
+    assert change.evidence == ("history.v1", "history.v7")
+    assert len(shown) == 4

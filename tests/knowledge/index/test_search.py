@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError, MissingExtraError
 from polyclinic.knowledge.encoder import HashedNgrams
-from polyclinic.knowledge.index import Index
+from polyclinic.knowledge.index.search import Index
 from polyclinic.knowledge.store import Knowledge, Passage, Query
 
 WORDS = ["drusen", "macula", "fundus", "haemorrhage", "retina", "glaucoma", "disc", "vein", "optic", "nerve"]

@@ -1,0 +1,184 @@
+"""Passages and terms in SQLite: how they are stored and read back. It searches nothing.
+
+Table `passages` holds what everyone may see, row by row as the vectors and postings count them; `records` holds the
+patients' own, each with its vectors, and is only ever read by patient; `terms` the vocabulary.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from ..encoders.protocol import Vectors
+from ..store import Passage
+
+_FIELDS = (
+    "id", "title", "text", "domains", "modalities", "citation", "licence", "date", "source", "document", "offset",
+    "picture", "label",
+)  # fmt: skip
+_TYPES = ", ".join(f'"{name}" {"INTEGER" if name == "offset" else "TEXT"}' for name in _FIELDS)
+NAME = "passages.sqlite"
+SCHEMA = f"""
+CREATE TABLE passages (row INTEGER PRIMARY KEY, {_TYPES});
+CREATE UNIQUE INDEX passage_ids ON passages (id);
+CREATE TABLE records (row INTEGER PRIMARY KEY, patient TEXT NOT NULL, {_TYPES}, meaning BLOB, look BLOB);
+CREATE UNIQUE INDEX record_ids ON records (patient, id);
+CREATE TABLE terms (term TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+"""
+KEPT_ROWS = 4096  # passages that stay in memory
+
+
+class Stored(Sequence[Passage]):
+    """The common passages of an index, read when they are asked for. Thread-safe."""
+
+    def __init__(self, reader: Reader, count: int) -> None:
+        self._reader = reader
+        self._count = count
+        self._read = lru_cache(maxsize=KEPT_ROWS)(self._reader.passage)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, row: int) -> Passage: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Passage]: ...
+    def __getitem__(self, row: int | slice) -> Passage | Sequence[Passage]:
+        if isinstance(row, slice):
+            return [self._read(number) for number in range(*row.indices(self._count))]
+        return self._read(int(row))
+
+    def __iter__(self) -> Iterator[Passage]:
+        return self._reader.passages()
+
+
+class Reader:
+    """One read-only connection, shared by threads under a lock."""
+
+    def __init__(self, path: Path) -> None:
+        place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        self._connection = sqlite3.connect(place, uri=True, check_same_thread=False)
+        self._lock = threading.Lock()
+
+    # A vocabulary, as `lexicon.Vocabulary` has it.
+
+    def number(self, term: str) -> int | None:
+        with self._lock:
+            row = self._connection.execute("SELECT number FROM terms WHERE term = ?", (term,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def every(self) -> Sequence[str]:
+        with self._lock:
+            return [row[0] for row in self._connection.execute("SELECT term FROM terms ORDER BY number")]
+
+    def domains(self) -> tuple[str, ...]:
+        """Every domain that a passage has, sorted."""
+        with self._lock:
+            found = self._connection.execute("SELECT DISTINCT domains FROM passages").fetchall()
+        return tuple(sorted({domain for row in found for domain in row[0].split(",") if domain}))
+
+    def record_counts(self) -> tuple[int, int]:
+        """How many records there are, and of how many patients."""
+        with self._lock:
+            found = self._connection.execute("SELECT count(*), count(DISTINCT patient) FROM records").fetchone()
+        return int(found[0]), int(found[1])
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def passage(self, row: int) -> Passage:
+        with self._lock:
+            found = self._connection.execute("SELECT * FROM passages WHERE row = ?", (row,)).fetchone()
+        return _passage(found[1:])
+
+    def passages(self) -> Iterator[Passage]:
+        last = -1
+        while True:
+            with self._lock:
+                found = self._connection.execute(
+                    "SELECT * FROM passages WHERE row > ? ORDER BY row LIMIT 1000", (last,)
+                ).fetchall()
+            if not found:
+                return
+            yield from (_passage(row[1:]) for row in found)
+            last = found[-1][0]
+
+    def records(self, patient_id: str) -> list[tuple[Passage, Vectors | None, Vectors | None]]:
+        """The patient's own passages in the order of their ids, with the vectors of text and picture."""
+        with self._lock:
+            found = self._connection.execute(
+                "SELECT * FROM records WHERE patient = ? ORDER BY id", (patient_id,)
+            ).fetchall()
+        return [(_passage(row[2:-2], patient_id), _vector(row[-2]), _vector(row[-1])) for row in found]
+
+
+def insert(connection: sqlite3.Connection, row: int, passage: Passage) -> bool:
+    """Whether the passage was put into `row`: False when its id is taken."""
+    done = connection.execute(
+        "INSERT OR IGNORE INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (row, *_written(passage))
+    )
+    return done.rowcount == 1
+
+
+def insert_record(
+    connection: sqlite3.Connection, passage: Passage, meaning: Vectors | None, look: Vectors | None
+) -> bool:
+    """Whether the passage was put among its patient's: False when its id is taken there."""
+    vectors = [None if vector is None else vector.astype("<f4").tobytes() for vector in (meaning, look)]
+    done = connection.execute(
+        "INSERT OR IGNORE INTO records VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (passage.patient_id, *_written(passage), *vectors),
+    )
+    return done.rowcount == 1
+
+
+def same(connection: sqlite3.Connection, passage: Passage) -> bool:
+    """Whether the passage that has this one's id says the same."""
+    if passage.patient_id is None:
+        found = connection.execute("SELECT title, text FROM passages WHERE id = ?", (passage.id,)).fetchone()
+    else:
+        key = (passage.patient_id, passage.id)
+        found = connection.execute("SELECT title, text FROM records WHERE patient = ? AND id = ?", key).fetchone()
+    return bool(found == (passage.title, passage.text))
+
+
+def copy(connection: sqlite3.Connection) -> None:
+    """Copy every table of the attached database `read`, in an order that does not tell how it was filled."""
+    connection.execute("INSERT INTO passages SELECT * FROM read.passages ORDER BY row")
+    fields = ", ".join(f'"{name}"' for name in ("patient", *_FIELDS, "meaning", "look"))
+    connection.execute(
+        f"INSERT INTO records SELECT NULL, {fields} FROM read.records ORDER BY patient, id"  # noqa: S608
+    )
+    connection.execute("INSERT INTO terms SELECT * FROM read.terms ORDER BY term")
+
+
+def insert_terms(connection: sqlite3.Connection, terms: Iterable[tuple[str, int]]) -> None:
+    connection.executemany("INSERT INTO terms VALUES (?, ?)", terms)
+
+
+def _written(passage: Passage) -> list[Any]:
+    fields = passage.model_dump(mode="json")
+    for name in ("domains", "modalities"):
+        fields[name] = ",".join(fields[name])
+    return [fields[name] for name in _FIELDS]
+
+
+def _passage(row: Sequence[Any], patient_id: str | None = None) -> Passage:
+    fields = dict(zip(_FIELDS, row, strict=True))
+    for name in ("domains", "modalities"):
+        fields[name] = tuple(fields[name].split(",")) if fields[name] else ()
+    fields["date"] = datetime.date.fromisoformat(fields["date"]) if fields["date"] else None
+    # Validated when it was written; this is the hot path of every search.
+    return Passage.model_construct(**fields, patient_id=patient_id)
+
+
+def _vector(stored: bytes | None) -> Vectors | None:
+    return None if stored is None else np.frombuffer(stored, dtype="<f4").astype(np.float32)

@@ -1,0 +1,122 @@
+"""The words of a collection: which term has which number, what each tells, and which known term a misspelt one means.
+
+It ranks nothing; `postings.py` scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from .postings import Postings, idf
+
+SIMILAR_SPELLING = 0.6
+"""Dice of n-grams from which two words may be one misspelt: `weather` and `rather` have 0.55."""
+
+CONTRARY = (
+    ("hypo", "hyper"), ("brady", "tachy"), ("intra", "inter"), ("intra", "infra"), ("inter", "infra"), ("ante", "anti"),
+    ("supra", "infra"), ("pre", "post"), ("macro", "micro"), ("endo", "exo"), ("ab", "ad"),
+)  # fmt: skip
+"""Beginnings that turn a word's meaning round and are spelt alike or seen beside each other."""
+
+NEAR_TERMS = 50
+"""Terms that share most 3-grams with an unknown one; only these are compared with it."""
+
+
+class Vocabulary(Protocol):
+    """Terms and their numbers, in memory or on disk."""
+
+    def number(self, term: str) -> int | None: ...
+
+    def every(self) -> Sequence[str]:
+        """All terms; a term's place is its number."""
+        ...
+
+
+class Words:
+    """A vocabulary in memory."""
+
+    def __init__(self, terms: Iterable[str]) -> None:
+        self._numbers = {term: number for number, term in enumerate(terms)}
+
+    def number(self, term: str) -> int | None:
+        return self._numbers.get(term)
+
+    def every(self) -> Sequence[str]:
+        return list(self._numbers)
+
+
+class Lexicon:
+    """What the terms of a collection tell about a query. Thread-safe."""
+
+    def __init__(self, vocabulary: Vocabulary, postings: Postings) -> None:
+        self.vocabulary = vocabulary
+        self.postings = postings
+
+    def numbers(self, words: Iterable[str]) -> list[int]:
+        """The numbers of the words it knows, repeats kept, sorted."""
+        return sorted(number for word in words if (number := self.vocabulary.number(word)) is not None)
+
+    def weights(self, words: Iterable[str]) -> Mapping[str, float]:
+        """Each distinct word's share of the query's information; the shares sum to 1."""
+        tells: dict[str, float] = {}
+        for word in sorted(set(words)):
+            number = self.vocabulary.number(word)
+            tells[word] = idf(0 if number is None else self.postings.frequency(number), self.postings.documents)
+        total = math.fsum(tells.values())
+        return {word: value / total for word, value in tells.items()}
+
+    def numbered(self, weights: Mapping[str, float]) -> Mapping[int, float]:
+        """The weights of the words it knows, by their numbers."""
+        known = ((self.vocabulary.number(word), weight) for word, weight in weights.items())
+        return {number: weight for number, weight in known if number is not None}
+
+    def respelt(self, words: Iterable[str]) -> dict[str, tuple[str, float]]:
+        """For each word it does not know the most similarly spelt term it does, and how similar (Dice of n-grams);
+        words without one of at least SIMILAR_SPELLING are left out, and so is a term that says the contrary."""
+        found: dict[str, tuple[str, float]] = {}
+        for word in sorted(set(words)):
+            if self.vocabulary.number(word) is None:
+                similarity, term = max(self._near(word), default=(0.0, ""))
+                if similarity >= SIMILAR_SPELLING:
+                    found[word] = (term, similarity)
+        return found
+
+    def _near(self, word: str) -> list[tuple[float, str]]:
+        terms, holding = self._trigrams
+        own = _ngrams(word, 3, 3)
+        shared = Counter(number for gram in own for number in holding.get(gram, ()))
+        nearest = sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))[:NEAR_TERMS]
+        near = (terms[number] for number, _ in nearest)
+        grams = _ngrams(word, 3, 5)
+        return [(_dice(grams, _ngrams(term, 3, 5)), term) for term in near if not _contrary(word, term)]
+
+    @cached_property
+    def _trigrams(self) -> tuple[Sequence[str], dict[str, list[int]]]:
+        """Every term, and which of them hold each 3-gram: made for the first unknown word."""
+        terms = self.vocabulary.every()
+        holding: dict[str, list[int]] = {}
+        for number, term in enumerate(terms):
+            for gram in sorted(_ngrams(term, 3, 3)):
+                holding.setdefault(gram, []).append(number)
+        return terms, holding
+
+
+def _contrary(one: str, other: str) -> bool:
+    """Whether two words begin with opposites: `hypokalemia` is no misspelt `hyperkalemia`."""
+    return any(
+        (one.startswith(a) and other.startswith(b)) or (one.startswith(b) and other.startswith(a)) for a, b in CONTRARY
+    )
+
+
+def _ngrams(term: str, shortest: int, longest: int) -> frozenset[str]:
+    """The n-grams of a term between its two edge marks."""
+    marked = f"<{term}>"
+    return frozenset(marked[i : i + n] for n in range(shortest, longest + 1) for i in range(len(marked) - n + 1))
+
+
+def _dice(one: frozenset[str], other: frozenset[str]) -> float:
+    return 2 * len(one & other) / (len(one) + len(other))

@@ -1,0 +1,75 @@
+"""Which passages say nearly the same as a text that an evaluation holds back. It decides nothing else.
+
+Two texts are compared by their shingles, runs of SHINGLE words (Broder 1997): a passage is a near-duplicate when at
+least OVERLAP of the shingles of the shorter of the two stand in the other. Texts of fewer words than a shingle are
+compared whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..store import Passage
+
+SHINGLE = 5
+OVERLAP = 0.5
+
+Shingles: TypeAlias = frozenset[tuple[str, ...]]
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Rows held back from every search: `rows` int64, sorted; `mask` bool [passages], True where a row may be seen."""
+
+    rows: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.bool_]
+
+    @classmethod
+    def among(
+        cls, passages: Sequence[Passage], texts: Iterable[str], documents: Iterable[str], *, already: Held | None = None
+    ) -> Held:
+        """The rows of passages that overlap with one of `texts` or belong to one of `documents`, and those `already`
+        held back."""
+        owned = frozenset(documents)
+        own = _ByShingle(texts)
+        mask = np.ones(len(passages), dtype=bool) if already is None else already.mask.copy()
+        for row, passage in enumerate(passages):
+            if mask[row] and (passage.id in owned or passage.document in owned or own.overlap(passage.text)):
+                mask[row] = False
+        return cls(rows=np.flatnonzero(~mask), mask=mask)
+
+
+def shingles(text: str) -> Shingles:
+    """The runs of SHINGLE words, lower case; the whole text where it has fewer."""
+    words = _WORD.findall(text.lower())
+    if len(words) <= SHINGLE:
+        return frozenset([tuple(words)] if words else [])
+    return frozenset(zip(*(words[start:] for start in range(SHINGLE)), strict=False))
+
+
+class _ByShingle:
+    """Texts by the shingles they hold."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = [found for text in texts if (found := shingles(text))]
+        self._holding: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for number, found in enumerate(self._texts):
+            for shingle in found:
+                self._holding[shingle].append(number)
+
+    def overlap(self, text: str) -> bool:
+        own = shingles(text)
+        shared: defaultdict[int, int] = defaultdict(int)
+        for shingle in own & self._holding.keys():
+            for number in self._holding[shingle]:
+                shared[number] += 1
+        return any(count >= OVERLAP * min(len(own), len(self._texts[number])) for number, count in shared.items())

@@ -1,0 +1,194 @@
+"""One collection of passages with its words and vectors: which of them a query may see, and which rank first.
+
+It knows no patients and no floors; `search.py` does.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.case import Modality
+from .. import text
+from ..encoders.protocol import Vectors
+from ..store import Passage, Query
+from .lexicon import Lexicon, Words
+from .postings import Flat, Postings
+from .vectors import Mask, VectorIndex
+
+POOL = 100  # rows each ranking gives
+KEPT_FILTERS = 64  # filters whose rows stay in memory
+TITLE_TIMES = 2  # how often a title counts as text
+MODALITIES: tuple[str, ...] = get_args(Modality)
+NO_DATE = np.iinfo(np.int32).min
+
+Ranked: TypeAlias = list[tuple[int, float]]
+
+COLUMNS = np.dtype([("domains", "<u8"), ("modalities", "<u4"), ("source", "<u2"), ("date", "<i4")])
+"""What filters look at, per passage: a bit for each domain and modality, the source's number, the day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What the bits and numbers in COLUMNS stand for."""
+
+    domains: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A query with what was made of it: its terms, and vectors where there is an encoder for them."""
+
+    query: Query
+    words: Sequence[str]
+    meaning: Vectors | None = None
+    look: Vectors | None = None
+    described: Vectors | None = None
+    """The text as a vector in the pictures' space."""
+
+
+class Shelf:
+    """Passages by row, with postings over title and text, and vectors of texts and pictures where there are any.
+
+    `look` has a row for each picture; `pictured` (int64 [pictures]) tells whose it is. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        columns: npt.NDArray[np.void],
+        names: Names,
+        lexicon: Lexicon,
+        flat: Flat,
+        *,
+        meaning: VectorIndex | None = None,
+        look: VectorIndex | None = None,
+        pictured: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        self.passages = passages
+        self.lexicon = lexicon
+        self._flat = flat
+        self.meaning, self.look = meaning, look
+        self._pictured = pictured
+        self._columns, self._names = columns, names
+        self._allowed = lru_cache(maxsize=KEPT_FILTERS)(self._worked_out)
+
+    @classmethod
+    def of(
+        cls, passages: Sequence[Passage], meaning: Vectors | None = None, look: Sequence[Vectors | None] = ()
+    ) -> Shelf:
+        """A shelf in memory: `meaning` float32 [n, dimension], `look` a vector or None per passage."""
+        vocabulary: dict[str, int] = {}
+        rows = [[vocabulary.setdefault(term, len(vocabulary)) for term in indexed_terms(p)] for p in passages]
+        flat = Flat(
+            np.array([number for row in rows for number in row], dtype=np.uint32),
+            np.array([len(row) for row in rows], dtype=np.uint32),
+        )
+        names = Names(
+            domains=tuple(sorted({domain for passage in passages for domain in passage.domains})),
+            sources=tuple(sorted({passage.source for passage in passages})),
+        )
+        columns = np.array([column(passage, names) for passage in passages], dtype=COLUMNS)
+        pictured = np.array([row for row, vector in enumerate(look) if vector is not None], dtype=np.int64)
+        shown = [vector for vector in look if vector is not None]
+        return cls(
+            passages, columns, names, Lexicon(Words(vocabulary), Postings.build(flat, len(vocabulary))), flat,
+            meaning=None if meaning is None or not len(meaning) else VectorIndex.of(meaning),
+            look=VectorIndex.of(np.stack(shown)) if shown else None, pictured=pictured,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.passages)
+
+    def allowed(self, query: Query) -> Mask | None:
+        """Which rows the query may see, bool [n]; None when it may see all."""
+        mask: Mask | None = self._allowed(query.domains, query.sources, query.modality, query.until)
+        return mask
+
+    def terms(self, row: int) -> frozenset[int]:
+        """The numbers of the terms in a passage's title and text."""
+        return frozenset(self._flat.of(row).tolist())
+
+    def by_words(self, words: Sequence[str], allowed: Mask | None) -> Ranked:
+        """Rows that share a term, with their BM25 scores, best first, at most POOL."""
+        numbers = self.lexicon.numbers(words)
+        if not numbers:
+            return []
+        scores = self.lexicon.postings.scores(numbers)
+        if allowed is not None:
+            scores = scores * allowed
+        best = np.argpartition(-scores, POOL)[:POOL] if len(scores) > POOL else np.arange(len(scores))
+        # argpartition cuts ties at will: whatever ties with the last one kept comes in, and the order decides.
+        best = np.flatnonzero(scores >= max(scores[best].min(), 1e-6)) if len(scores) > POOL else best
+        rounded = np.round(scores[best], 5)
+        order = np.lexsort((best, -rounded))[:POOL]
+        return [(int(best[place]), float(rounded[place])) for place in order if rounded[place] > 0]
+
+    def by_meaning(self, vector: Vectors, allowed: Mask | None) -> Ranked:
+        """Rows whose text is nearest to `vector` (float32 [dimension]), with cosine similarities, at most POOL."""
+        return [] if self.meaning is None else _ranked(*self.meaning.nearest(vector, POOL, allowed))
+
+    def by_look(self, vector: Vectors, allowed: Mask | None) -> Ranked:
+        """Rows whose picture is nearest to `vector` (float32 [dimension]), with cosine similarities, at most POOL."""
+        if self.look is None or self._pictured is None:
+            return []
+        scores, places = self.look.nearest(vector, POOL, None if allowed is None else allowed[self._pictured])
+        return _ranked(scores, self._pictured[places])
+
+    def _worked_out(
+        self,
+        domains: tuple[str, ...],
+        sources: tuple[str, ...],
+        modality: Modality | None,
+        until: datetime.date | None,
+    ) -> Mask | None:
+        conditions: list[Mask] = []
+        columns = self._columns
+        if domains:
+            bits = _bits(domains, self._names.domains)
+            conditions.append((columns["domains"] == 0) | ((columns["domains"] & np.uint64(bits)) != 0))
+        if modality is not None:
+            bit = _bits([modality], MODALITIES)
+            conditions.append((columns["modalities"] == 0) | ((columns["modalities"] & np.uint32(bit)) != 0))
+        if sources:
+            numbers = [number for number, name in enumerate(self._names.sources) if name in sources]
+            conditions.append(np.isin(columns["source"], numbers))
+        if until is not None:
+            conditions.append(columns["date"] <= until.toordinal())  # NO_DATE is the least
+        if not conditions:
+            return None
+        mask: Mask = np.logical_and.reduce(conditions)
+        return mask
+
+
+def indexed_terms(passage: Passage) -> list[str]:
+    """The terms a passage is found by: those of its title, which count TITLE_TIMES, and of its text."""
+    return text.terms(passage.title) * TITLE_TIMES + text.terms(passage.text)
+
+
+def column(passage: Passage, names: Names) -> tuple[int, int, int, int]:
+    """What COLUMNS hold of a passage."""
+    date = NO_DATE if passage.date is None else passage.date.toordinal()
+    return (
+        _bits(passage.domains, names.domains),
+        _bits(passage.modalities, MODALITIES),
+        names.sources.index(passage.source),
+        date,
+    )
+
+
+def _bits(chosen: Iterable[str], names: Sequence[str]) -> int:
+    return sum(1 << number for number, name in enumerate(names) if name in set(chosen))
+
+
+def _ranked(scores: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> Ranked:
+    """Best first, ties by row: a last digit that differs between machines must not decide."""
+    pairs = [(-round(float(score), 5), int(row)) for score, row in zip(scores, rows, strict=True)]
+    return [(row, -score) for score, row in sorted(pairs)]

@@ -1,0 +1,124 @@
+"""Where a build keeps what it has read, so that a killed one goes on: passages in SQLite, the rest in raw files.
+
+What is appended to the raw files counts once the transaction that states their sizes is committed; whatever lies behind
+is cut off when the build goes on. It decides nothing about documents.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from ...core.canonical import Json, canonical_json
+from ...core.errors import InputError
+from ...core.frozen import Frozen
+from . import catalogue
+from .manifest import Manifest, Stock
+
+FOLDER = "building"
+KEPT: dict[str, str] = {"terms.u32": "<u4", "lengths.u32": "<u4", "pictured.i64": "<i8"}
+"""Raw files that the index keeps, with their types: every passage's term numbers, how many, whose pictures."""
+
+VECTORS: dict[str, str] = {"meaning.f32": "<f4", "look.f32": "<f4"}
+"""Raw files that become FAISS indexes: vectors of what this build adds."""
+
+_PLAN = "plan.json"
+
+
+class State(Frozen):
+    """How far reading has come: `done` sources, the stock of the one that is being read, the rows and file sizes."""
+
+    done: tuple[Stock, ...] = ()
+    reading: Stock | None = None
+    rows: int = 0
+    sizes: dict[str, int] = Field(default_factory=dict)
+
+
+class Staging:
+    """The folder `building` of an index. One writer; the builder holds the lock."""
+
+    def __init__(self, index: Path, plan: Json, base: tuple[Path, Manifest] | None) -> None:
+        """Take up the build that was begun with this plan, or begin it.
+
+        Raises InputError when another one was begun on the same generation.
+        """
+        self.folder = index / FOLDER
+        if not self._begun(plan):
+            self._begin(plan, base)
+        self.connection = sqlite3.connect(self.folder / catalogue.NAME, isolation_level=None)
+        self.state = State.model_validate_json(self.connection.execute("SELECT value FROM state").fetchone()[0])
+        self.vocabulary: dict[str, int] = dict(self.connection.execute("SELECT term, number FROM terms"))
+        for name in (*KEPT, *VECTORS):
+            with (self.folder / name).open("ab") as file:
+                file.truncate(self.state.sizes.get(name, 0))
+        self._files = {name: (self.folder / name).open("ab") for name in (*KEPT, *VECTORS)}
+
+    def _begun(self, plan: Json) -> bool:
+        try:
+            begun = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return False
+        if begun != plan and begun["base"] == plan["base"]:
+            raise InputError(
+                expected="the sources and encoders of the build that was begun here",
+                got="others, or sources whose files have changed since",
+                fix="type the same command to go on with it, or add --restart to drop what it has read",
+            )
+        return bool(begun == plan)
+
+    def _begin(self, plan: Json, base: tuple[Path, Manifest] | None) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        state = State()
+        if base is not None:
+            for name in (catalogue.NAME, *KEPT):
+                shutil.copyfile(base[0] / name, self.folder / name)
+            sizes = {name: (base[0] / name).stat().st_size for name in KEPT}
+            state = State(rows=base[1].passages, sizes=sizes)
+        connection = sqlite3.connect(self.folder / catalogue.NAME, isolation_level=None)
+        if base is None:
+            connection.executescript(catalogue.SCHEMA)
+        connection.execute("CREATE TABLE state (one INTEGER PRIMARY KEY, value TEXT NOT NULL)")
+        connection.execute("INSERT INTO state VALUES (1, ?)", (state.model_dump_json(),))
+        connection.close()
+        part = self.folder / f"{_PLAN}.part"
+        part.write_text(canonical_json(plan), encoding="utf-8")
+        part.replace(self.folder / _PLAN)  # from here on the folder counts
+
+    def append(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Add to a raw file; it counts with the next commit."""
+        self._files[name].write(np.ascontiguousarray(array, dtype={**KEPT, **VECTORS}[name]).tobytes())
+
+    def begin(self) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self, state: State) -> None:
+        """Make what was inserted and appended since `begin` count, all of it at once."""
+        sizes = {}
+        for name, file in self._files.items():
+            file.flush()
+            os.fsync(file.fileno())
+            sizes[name] = file.tell()
+        self.state = state.model_copy(update={"sizes": sizes})
+        self.connection.execute("UPDATE state SET value = ?", (self.state.model_dump_json(),))
+        self.connection.execute("COMMIT")
+
+    def raw(self, name: str) -> npt.NDArray[Any]:
+        """A raw file as it is committed, memory-mapped; one-dimensional."""
+        dtype = np.dtype({**KEPT, **VECTORS}[name])
+        if not self.state.sizes.get(name, 0):
+            return np.empty(0, dtype=dtype)
+        return np.memmap(self.folder / name, dtype=dtype, mode="r")
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self.connection.close()

@@ -1,0 +1,51 @@
+"""Patients' records as FHIR R4 Bundles, a file each: one document per visit, under the record's pseudonym.
+
+Names of record files tend to name the patient, so no id, title or citation repeats them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from .place import FileSource
+from .protocol import Document
+
+LICENCE = "private record"
+
+
+@dataclass(kw_only=True)
+class Fhir(FileSource):
+    """Ids are `PSEUDONYM/DATE-n`, with n counting the patient's visits of that day over all files."""
+
+    kind: ClassVar[str] = "fhir"
+    suffixes: ClassVar[tuple[str, ...]] = (".json",)
+
+    def _documents(self, files: tuple[Path, ...]) -> Iterator[Document]:
+        from ..patient.fhir import read_record, visit_text
+
+        met: Counter[tuple[str, datetime.date]] = Counter()
+        for path in files:
+            record = read_record(path)
+            self.skipped.update(record.skipped)
+            if not record.visits:
+                self.skipped["a record without visits"] += 1
+            for visit in record.visits:
+                met[record.patient_id, visit.date] += 1
+                text = visit_text(visit)
+                if not text.strip():
+                    self.skipped["a visit of which nothing is written"] += 1
+                    continue
+                yield Document(
+                    id=f"{record.patient_id}/{visit.date}-{met[record.patient_id, visit.date]}",
+                    title=f"Visit of {visit.date}",
+                    text=text,
+                    citation=f"{self.citation or 'Patient record'}, visit of {visit.date}",
+                    licence=self.licence,
+                    patient_id=record.patient_id,
+                    date=visit.date,
+                )

@@ -1,0 +1,50 @@
+"""A patient's past in a consultation: bounded evidence, dated images, and changes that cite both dates."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from pathlib import Path
+
+import yaml
+
+from polyclinic import Case, Clinic, Visit
+from polyclinic.agents import roles
+from polyclinic.core.report import Report
+from polyclinic.core.runs import report_text
+
+EXAMPLES = Path(roles.__file__).parents[1] / "examples"
+
+
+def consulted(case: Case, runs: Path) -> Report:
+    """The report, which a replay gives back exactly."""
+    clinic = Clinic(runs=runs)
+    report = clinic.consult_sync(case)
+    assert report_text(asyncio.run(clinic.replay(report.trace.path))) == report_text(report)
+    return report
+
+
+def test_two_dated_photographs_are_compared_with_both_dates(tmp_path: Path) -> None:
+    case = Case.model_validate(yaml.safe_load((EXAMPLES / "two_visits.yaml").read_text(encoding="utf-8")))
+    report = consulted(case, tmp_path)
+    courses = {change.finding: change.course for change in report.changes}
+    assert courses["HbA1c"] == "worse"
+    assert courses["vessel density, left eye"] == "stable"
+    vessels = next(change for change in report.changes if change.finding.startswith("vessel density"))
+    assert "on 2024-04-10" in vessels.detail
+    assert "on 2025-04-02" in vessels.detail
+    dates = {item.id: item.date for item in report.evidence}
+    assert [dates[name] for name in vessels.evidence] == [datetime.date(2024, 4, 10), datetime.date(2025, 4, 2)]
+    said = next(claim for claim in report.claims if claim.text.startswith("vessel density, left eye: stable"))
+    assert said.support == "supported"
+    assert not any("px" in change.detail for change in report.changes)
+
+
+def test_a_long_record_is_bounded_and_the_report_says_so(tmp_path: Path) -> None:
+    days = [datetime.date(2020, 1, 1) + datetime.timedelta(days=30 * number) for number in range(30)]
+    visits = tuple(Visit(date=day, reports=(f"Well, weight {70 + n} kg.",)) for n, day in enumerate(days))
+    case = Case(question="What was noted?", visits=visits, metadata={"not_read": "Condition: without a date (2)"})
+    report = consulted(case, tmp_path)
+    assert sum(item.kind == "prior_visit" for item in report.evidence) == 12
+    assert any(note.endswith("left out as older or noted again later: 18 reports") for note in report.limitations)
+    assert "the patient's record was not read completely: Condition: without a date (2)" in report.limitations
