@@ -21,9 +21,10 @@ from ..core.journal import Journal
 from ..core.report import Report, TraceRef
 from ..core.runs import TRACE, Opening, Run, blobs_above, blobs_of, fork, open_run, read_run, report_of
 from ..core.settings import Budget, Settings, load_settings
-from ..knowledge.corpus import shipped_passages
 from ..knowledge.criteria import criteria_version
-from ..knowledge.index.search import Index
+from ..knowledge.index.folder import open_index
+from ..knowledge.index.joined import Joined, shipped_index
+from ..knowledge.ontology import ontology_version
 from ..knowledge.red_flags import shipped_patterns
 from ..knowledge.store import Knowledge, RecordedKnowledge
 from ..tools.card import Tool
@@ -51,9 +52,9 @@ class Clinic:
 
     `engine` is "embedded", the URL of a server (`model` is then what it calls its model), or an engine object; which
     agent uses which model is said in `settings` or polyclinic.toml. `runs` is the folder for traces; `knowledge` a
-    searchable store (the shipped passages when None); `tools` the expert tools (the shipped table when None; the image
-    gate is always there); `root` the only folder that images may be read from (any when None). What is not given comes
-    from the settings.
+    searchable store, or the folder of an index that is searched beside the shipped passages; `tools` the expert tools
+    (the shipped table when None; the image gate is always there); `root` the only folder that images may be read from
+    (any when None). What is not given comes from the settings.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Clinic:
         *,
         model: str | None = None,
         runs: str | Path | None = None,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge | str | Path | None = None,
         tools: Iterable[Tool] | None = None,
         root: str | Path | None = None,
         budget: Budget | None = None,
@@ -74,7 +75,8 @@ class Clinic:
         settings = load_settings(stated) if settings is None else merged_settings(settings, stated)
         self.engine = make_engine(settings) if engine is None or isinstance(engine, str) else engine
         self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
-        self.knowledge = _shipped_knowledge() if knowledge is None else knowledge
+        folders = settings.knowledge if knowledge is None else knowledge
+        self.knowledge = _opened(folders) if isinstance(folders, str | Path | tuple) else folders
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self.toolbox = Toolbox(TOOLS if tools is None else _with_gate(tools))
 
@@ -223,7 +225,11 @@ class Clinic:
             "engine": self.engine.identity,
             "engine_settings": self.engine.settings,
             "caveat": self.engine.caveat,
-            "knowledge": self.knowledge.version,
+            "knowledge": {
+                "version": self.knowledge.version,
+                "excluded": self.knowledge.excluded,
+                "pictured": self.knowledge.pictured,
+            },
             "rules": rules_hash(),
             "tools": {card.name: card.model_dump(mode="json") for card in self.toolbox.cards},
             "handbook": handbook(),
@@ -246,7 +252,7 @@ async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listene
     deps = Deps(
         journal=Journal(records, listener=listener), engine=ReplayEngine(records),
         toolbox=(toolbox or Toolbox()).as_recorded(config["tools"]), images=ImageStore(blobs_above(trace)),
-        knowledge=RecordedKnowledge(config["knowledge"]), roles=load_roles(),
+        knowledge=RecordedKnowledge(**config["knowledge"]), roles=load_roles(),
         budget=Budget.model_validate(config["budget"]),
     )  # fmt: skip
     report = await _through_the_graph(deps)
@@ -269,9 +275,11 @@ async def _through_the_graph(deps: Deps) -> Report:
 
 @functools.cache
 def rules_hash() -> str:
-    """One hash over the rules that code applies: criteria, red flags and the table of roles."""
+    """One hash over the rules that code applies: criteria, red flags, the ontology and the table of roles."""
     flags = [pattern.model_dump(mode="json") for pattern in shipped_patterns()]
-    return digest([criteria_version(), flags, [role.model_dump(mode="json") for role in load_roles()]])
+    return digest(
+        [criteria_version(), ontology_version(), flags, [role.model_dump(mode="json") for role in load_roles()]]
+    )
 
 
 def merged_settings(settings: Settings, stated: dict[str, Any]) -> Settings:
@@ -316,10 +324,10 @@ def _version() -> str:
     return importlib.metadata.version("polyclinic")
 
 
-@functools.cache
-def _shipped_knowledge() -> Knowledge:
-    """The index over the shipped passages, built once per process."""
-    return Index(shipped_passages())
+def _opened(folders: str | Path | tuple[Path, ...]) -> Knowledge:
+    """The shipped passages and the indexes in these folders as one store. Raises what `open_index` raises."""
+    paths = folders if isinstance(folders, tuple) else (Path(folders),)
+    return Joined(shipped_index(), *map(open_index, paths)) if paths else shipped_index()
 
 
 def _named(patient_id: str | None) -> str | None:

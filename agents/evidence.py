@@ -45,17 +45,30 @@ def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
 
 
 def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evidence]:
-    """One piece of evidence for each passage: `agent.p<first>`, and on; the content is the span that matched."""
+    """One piece of evidence for each passage: `agent.p<first>`, and on; the content is the span that matched, for a
+    picture what its source says of it."""
     return [
         Evidence(
-            id=f"{agent}.p{number}", kind="passage", name=hit.passage.title, score=round(hit.score, 4),
-            content=hit.passage.text[hit.span[0] : hit.span[1]], span_id=span_id,
+            id=f"{agent}.p{number}", kind="similar_case" if hit.found == "image" else "passage",
+            name=hit.passage.title, score=round(hit.score, 4), span_id=span_id, date=hit.passage.date,
+            content=_said(hit), modality=hit.passage.modalities[0] if len(hit.passage.modalities) == 1 else "",
             source=Source(
-                kind="document", name=hit.passage.id, citation=hit.passage.citation, span=hit.span
+                kind="document", name=hit.passage.id, citation=hit.passage.citation, span=hit.span,
+                licence=hit.passage.licence,
             ),
         )
         for number, hit in enumerate(hits, start=first)
     ]  # fmt: skip
+
+
+def _said(hit: Hit) -> str:
+    """The span that matched; of a patient's own record with its date, of a similar picture as what it is."""
+    quoted = hit.passage.text[hit.span[0] : hit.span[1]] or hit.passage.title
+    if hit.found == "image":
+        return f"A similar picture in the index is described as: {quoted}"
+    if hit.passage.patient_id is not None and hit.passage.date is not None:
+        return f"Record of {hit.passage.date}: {quoted}"
+    return quoted
 
 
 def criteria_evidence(

@@ -26,6 +26,7 @@ from ..core.settings import Budget
 from ..knowledge.store import Hit, Knowledge, Query
 from ..tools.card import ToolCard, ToolOutput, ToolResult
 from ..tools.imaging import ImageStore
+from ..tools.pictures import as_picture
 from ..tools.registry import Toolbox
 from .budget import Allotment
 from .engines.protocol import Engine, Reply
@@ -181,10 +182,14 @@ async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) 
 async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, ...], str]:
     """What the store holds on `query`, best first, and the step that found it. Raises ToolBrokenError."""
 
+    def search() -> tuple[Hit, ...]:
+        picture = None if query.image is None else as_picture(deps.images.open(query.image))
+        return deps.knowledge.search(query, picture)
+
     async def live() -> Outcome:
         try:
             async with asyncio.timeout(deps.budget.call_timeout_s):
-                hits = await asyncio.to_thread(deps.knowledge.search, query)
+                hits = await asyncio.to_thread(search)
             return Outcome(result=[hit.model_dump(mode="json") for hit in hits], usage={})
         except PolyclinicError:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -70,7 +71,7 @@ async def _converse(role: Role, state: State, gathered: Gathered, share: Allotme
             return turn.opinion
         if last or not (turn.tools or turn.searches):
             break
-        await _gather(turn, role, case, gathered, deps)
+        await _gather(turn, role, case, gathered, state["shared"], deps)
     raise ModelError(
         expected=f"an opinion from {role.name} within {share.turns} turns",
         got="none",
@@ -91,7 +92,9 @@ def _tools_for(role: Role, case: Case, deps: Deps) -> tuple[ToolCard, ...]:
     return tuple(card for _, card in sorted(cards.items()))
 
 
-async def _gather(turn: SpecialistTurn, role: Role, case: Case, gathered: Gathered, deps: Deps) -> None:
+async def _gather(
+    turn: SpecialistTurn, role: Role, case: Case, gathered: Gathered, shared: tuple[Evidence, ...], deps: Deps
+) -> None:
     """Everything a turn asked for, at the same time; numbered in the order it was asked."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -103,7 +106,7 @@ async def _gather(turn: SpecialistTurn, role: Role, case: Case, gathered: Gather
     for request, task in zip(turn.tools, tools, strict=True):
         _take_measurements(request, task.result(), role, case, gathered, deps)
     for search in searches:
-        _take_passages(search.result(), role, gathered)
+        _take_passages(search.result(), role, gathered, shared)
     measurements = [item for item in gathered.evidence if item.value is not None]
     known = {item.content for item in gathered.evidence if item.kind == "criterion"}
     met = criteria_evidence(role.name, len(known) + 1, measurements, case, known)
@@ -123,7 +126,9 @@ async def _attempt(request: ToolRequest, role: Role, case: Case, deps: Deps) -> 
 
 async def _search(request: SearchRequest, role: Role, case: Case, deps: Deps) -> Answer[tuple[Hit, ...]]:
     """The hits, or the store's failure as a value."""
-    query = Query(text=request.query, domains=role.domains, patient_id=case.patient_id, limit=PASSAGES_PER_SEARCH)
+    query = Query(
+        text=request.query, domains=role.domains, patient_id=case.patient_id, until=case.date, limit=PASSAGES_PER_SEARCH
+    )
     try:
         return await look_up(query, deps, scope=role.name)
     except ToolBrokenError as error:
@@ -153,13 +158,13 @@ def _take_measurements(
     gathered.limitations += [f"{card.name}: {label}{note}" for note in result.limitations]
 
 
-def _take_passages(answer: Answer[tuple[Hit, ...]], role: Role, gathered: Gathered) -> None:
+def _take_passages(answer: Answer[tuple[Hit, ...]], role: Role, gathered: Gathered, shared: Iterable[Evidence]) -> None:
     """Passages that are not there yet, as evidence; a broken store as a limitation."""
     if isinstance(answer, ToolRefusedError | ToolBrokenError):
         gathered.limitations.append(f"looking something up broke: {answer}")
         return
     hits, span = answer
-    known = {(item.source.name, item.source.span) for item in gathered.evidence}
+    known = {(item.source.name, item.source.span) for item in (*gathered.evidence, *shared)}
     new = found(
         role.name, gathered.passages + 1, (hit for hit in hits if (hit.passage.id, hit.span) not in known), span
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..core.errors import DecisionError
 from ..core.report import Urgency
 from .budget import allot
+from .context import context
 from .requests import Deps, ask
 from .state import State
 from .tasks import Task, TriagePlan
@@ -13,19 +14,21 @@ _ORDER: tuple[Urgency, ...] = ("routine", "urgent", "emergency")
 
 
 async def triage(state: State, deps: Deps) -> State:
-    """The plan; or, when no usable one came, the failure: nobody is called on a guess."""
-    task = Task(
-        kind="triage", agent="triage", schema=TriagePlan, case=state["case"], roles=deps.roles, shared=state["shared"]
-    )
+    """The plan, with what the store says of the case; or, when no usable plan came, the failure: nobody is called on a
+    guess."""
+    looked_up, broken = await context(state["case"], deps)
+    shared = (*state["shared"], *looked_up)
+    task = Task(kind="triage", agent="triage", schema=TriagePlan, case=state["case"], roles=deps.roles, shared=shared)
     try:
         plan = await ask(task, deps, allot(deps.budget, 1))
     except DecisionError as error:
-        return State(failure=f"triage failed: {error}")
+        return State(shared=shared, failure=f"triage failed: {error}", limitations={"triage": broken})
     known = {role.name for role in deps.roles}
     strangers = sorted({pick.specialty for pick in plan.specialists} - known)
     plan = plan.model_copy(update={"specialists": _distinct(plan, known)})
     if not plan.specialists:
-        return State(failure=f"triage failed: expected specialties of the table; got {', '.join(strangers)}")
+        failure = f"triage failed: expected specialties of the table; got {', '.join(strangers)}"
+        return State(shared=shared, failure=failure, limitations={"triage": broken})
     allowed = allot(deps.budget, len(plan.specialists)).specialists
     notes = [f"triage named {name}, which is not a specialty here" for name in strangers]
     notes += [
@@ -33,7 +36,7 @@ async def triage(state: State, deps: Deps) -> State:
     ]
     plan = plan.model_copy(update={"specialists": plan.specialists[:allowed]})
     urgency = max(state["urgency"], plan.urgency, key=_ORDER.index)
-    return State(plan=plan, urgency=urgency, limitations={"triage": tuple(notes)})
+    return State(shared=shared, plan=plan, urgency=urgency, limitations={"triage": (*broken, *notes)})
 
 
 def team(state: State) -> list[str]:

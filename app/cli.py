@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from .index import index, search
 from .models import models
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 
 app.add_typer(models)
+app.add_typer(index)
 
 
 def _version(asked: bool) -> None:
@@ -64,6 +66,7 @@ def ask(
     model: Model = None,
     runs: Annotated[Path | None, typer.Option(help="Folder for traces (default: runs).")] = None,
     root: Annotated[Path | None, typer.Option(help="The only folder images may be read from.")] = None,
+    knowledge: Annotated[list[Path] | None, typer.Option(help="An index to search as well; may be repeated.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the clinic about a case; the same command resumes a run that was interrupted."""
@@ -72,7 +75,11 @@ def ask(
     with _interruptible():
         run.ask(
             case, question=question, images=image or [], modality=modality, options=options, visits=visits,
-            settings={"engine": engine, "model": model, "runs": runs, "root": root}, as_json=as_json,
+            settings={
+                "engine": engine, "model": model, "runs": runs, "root": root,
+                "knowledge": tuple(knowledge) if knowledge else None,
+            },
+            as_json=as_json,
         )  # fmt: skip
 
 
@@ -105,6 +112,9 @@ def verify(path: Run) -> None:
     from . import run
 
     run.verify(path)
+
+
+app.command()(search)
 
 
 @app.command()

@@ -19,13 +19,14 @@ Support: TypeAlias = Literal["supported", "unsupported", "contradicted"]
 class Source(Frozen):
     """Where evidence comes from: a tool, a document, the case itself, an earlier visit or a rule.
 
-    `span` is the cited stretch of the document's text, [start, end) in characters.
+    `span` is the cited stretch of the document's text, [start, end) in characters; `licence` is the document's.
     """
 
     kind: Literal["tool", "document", "case", "visit", "criterion"]
     name: str
     version: str = ""
     citation: str = ""
+    licence: str = ""
     span: tuple[int, int] | None = None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from .errors import SetupError
 from .frozen import Frozen
@@ -97,17 +97,26 @@ class Settings(Frozen):
     `engine` is "embedded" or the URL of an OpenAI-compatible server; `model` is what that server calls its model (its
     only one when None); `agents` says which agents use something else: keys are "triage", "specialist" (all of them),
     "attending" or a specialty. `runs` is where traces go; `root`, when set, is the only folder that images may be read
-    from.
+    from; `knowledge` names the folders of indexes that are searched beside the shipped passages.
     """
 
     engine: str = "embedded"
     model: str | None = None
     runs: Path = Path("runs")
     root: Path | None = None
+    knowledge: tuple[Path, ...] = ()
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
     serving: Serving = Serving()
     agents: dict[str, AgentModel] = Field(default_factory=dict)
+
+    @field_validator("knowledge", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        """A single folder, or several as a list, or in one variable as PATH has them."""
+        if isinstance(given, str):
+            return [part for part in given.split(os.pathsep) if part]
+        return [given] if isinstance(given, Path) else given
 
     @model_validator(mode="before")
     @classmethod

@@ -81,13 +81,17 @@ class Hit(Frozen):
 
 class Knowledge(Protocol):
     """A searchable store. `version` changes whenever an answer could change and is stamped into each trace, together
-    with how many passages are `excluded` because an evaluation holds them back."""
+    with how many passages are `excluded` because an evaluation holds them back. Only a store that is `pictured` can
+    find pictures by pictures."""
 
     @property
     def version(self) -> str: ...
 
     @property
     def excluded(self) -> int: ...
+
+    @property
+    def pictured(self) -> bool: ...
 
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         """Hits, best first; empty means that no support was found above the floor. Thread-safe.
@@ -98,11 +102,12 @@ class Knowledge(Protocol):
 
 
 class RecordedKnowledge:
-    """The store of a replay: it has the recorded version and nothing else; the journal answers every look-up."""
+    """The store of a replay: it says of itself what was recorded; the journal answers every look-up."""
 
-    def __init__(self, version: str, excluded: int = 0) -> None:
+    def __init__(self, version: str, *, excluded: int = 0, pictured: bool = False) -> None:
         self.version = version
         self.excluded = excluded
+        self.pictured = pictured
 
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         raise DivergenceError(

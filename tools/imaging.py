@@ -186,6 +186,17 @@ def _read(typed: str, *, base: Path, root: Path | None, frame: int | None) -> _R
     )
 
 
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """The picture in a PNG, JPEG or DICOM file as people see it: uint8 RGB (H, W, 3), the first of several frames.
+
+    Raises InputError for anything that is no usable picture.
+    """
+    from .pictures import as_picture
+
+    read = _read(str(path), base=Path.cwd(), root=None, frame=None)
+    return as_picture(Pixels(array=read.array, unit=read.unit))
+
+
 def read_dicom_facts(path: Path) -> DicomFacts:
     """What the header of a DICOM picture says that names nobody. No pixel is decoded.
 

@@ -161,6 +161,11 @@ class Index:
         """How many passages are held back from every search."""
         return len(self._held.rows) if self._held else 0
 
+    @property
+    def pictured(self) -> bool:
+        """Whether pictures can be found by pictures."""
+        return self.image_encoder is not None
+
     def without(self, texts: Iterable[str] = (), documents: Iterable[str] = ()) -> Index:
         """This index for an evaluation: without its own items and what is nearly the same.
 

@@ -43,7 +43,8 @@ def conclude(task: Task[Any]) -> OpinionDraft:
         return _choose(task)
     if _unmeasured(task):
         return _abstain(UNMEASURED)
-    relevant = [*_fired(task.evidence), *_of_this_question(task), *_passages(task)]
+    similar = [item for item in task.shared if item.kind == "similar_case"]
+    relevant = [*_fired(task.evidence), *_of_this_question(task), *_passages(task), *similar]
     if not relevant:
         return _abstain(ABSTENTION)
     claims = tuple(_claim(item) for item in relevant)
@@ -123,9 +124,10 @@ def _of_this_question(task: Task[Any]) -> list[Evidence]:
 def _passages(task: Task[Any]) -> list[Evidence]:
     """Text that came with the case and shares the question's terms, then passages of the store, best first."""
     asked = set(terms(task.case.question))
-    texts = [item for item in task.shared if item.kind == "passage"]
+    passages = [item for item in task.evidence if item.kind == "passage"]
+    texts = [item for item in passages if item.source.kind == "case"]
     given = [item for item in texts if len(asked & set(terms(item.content))) >= GIVEN * len(asked)]
-    found = [item for item in task.own if item.kind == "passage" and _speaks_to(item, task.case.question)]
+    found = [item for item in passages if item not in texts and _speaks_to(item, task.case.question)]
     return [*given[:3], *sorted(found, key=lambda item: (-(item.score or 0.0), item.id))[:3]]
 
 
@@ -141,5 +143,5 @@ def _speaks_to(passage: Evidence, question: str) -> bool:
 
 def _claim(item: Evidence) -> ClaimDraft:
     """What the evidence says. A passage of the store speaks of patients in general, and the claim says so."""
-    general = item.kind == "passage" and item.source.kind == "document"
+    general = item.kind == "passage" and item.source.kind == "document" and not item.content.startswith("Record of ")
     return ClaimDraft(text=f"General knowledge: {item.content}" if general else item.content, evidence=(item.id,))

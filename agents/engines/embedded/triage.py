@@ -1,21 +1,23 @@
-"""Which specialties a case needs, by the modality of its images and the terms in its text."""
+"""Which specialties a case needs, by the modality of its images and the terms and findings in its text."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from ....core.case import Case
 from ....core.report import Urgency
+from ....knowledge.ontology import Finding, findings_in
 from ...roles import Role
 from ...tasks import Pick, Task, TriagePlan
 
 TEAM = 3
 """The most specialists that are called; a choice of ours, not measured."""
 
-_IMAGE, _PART, _TERM, _TERM_IN_CONTEXT = 3.0, 2.0, 1.0, 0.5
+_IMAGE, _PART, _TERM, _TERM_IN_CONTEXT, _FINDING = 3.0, 2.0, 1.0, 0.5, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Match:
 def choose(task: Task[Any]) -> TriagePlan:
     """The roles that match best, at most three; general medicine when nothing points anywhere."""
     case = task.case
-    matches = sorted((_match(role, case) for role in task.roles), key=lambda m: (-m.score, m.role.name))
+    named = findings_in("\n".join((case.question, *case.options.values(), *case.context)))
+    matches = sorted((_match(role, case, named) for role in task.roles), key=lambda m: (-m.score, m.role.name))
     best = matches[0].score
     chosen = [match for match in matches if match.score > 0 and match.score >= best / 2][:TEAM]
     picks = tuple(Pick(specialty=match.role.name, reason="; ".join(match.why)) for match in chosen)
@@ -45,7 +48,7 @@ def choose(task: Task[Any]) -> TriagePlan:
     )
 
 
-def _match(role: Role, case: Case) -> Match:
+def _match(role: Role, case: Case, named: Sequence[Finding]) -> Match:
     score, why = 0.0, []
     for image in case.all_images():
         exact = image.body_part in role.body_parts
@@ -53,7 +56,8 @@ def _match(role: Role, case: Case) -> Match:
             score = max(score, _IMAGE + _PART * exact)
             why = [f"reads {image.modality} of the {image.body_part}" if exact else f"reads {image.modality}"]
     asked = " ".join((case.question, *case.options.values())).lower()
-    told = " ".join((*case.context, *(report for visit in case.visits for report in visit.reports))).lower()
+    histories = ((*visit.reports, *visit.conditions, *visit.medications) for visit in case.visits)
+    told = " ".join((*case.context, *(said for history in histories for said in history))).lower()
     labs = " ".join(lab.name for visit in case.visits for lab in visit.labs).lower()
     in_question = _terms(role).findall(asked)
     in_context = set(_terms(role).findall(f"{told} {labs}")) - set(in_question)
@@ -61,6 +65,10 @@ def _match(role: Role, case: Case) -> Match:
     terms = sorted({*in_question, *in_context})
     if terms:
         why.append(f"terms: {', '.join(terms[:4])}")
+    own = [finding.name for finding in named if role.name in finding.specialties]
+    if own:
+        score += _FINDING * len(own)
+        why.append(f"findings: {', '.join(own[:4])}")
     return Match(role=role, score=score, why=tuple(why))
 
 

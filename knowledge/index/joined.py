@@ -1,0 +1,46 @@
+"""Several indexes searched as one, the shipped passages among them."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import chain, zip_longest
+
+from ...core.canonical import digest
+from ..corpus import shipped_passages
+from ..store import Hit, Knowledge, Picture, Query
+from .search import Index
+
+
+class Joined:
+    """The `Knowledge` port over several stores: the best hit of each in turn, the first store first; every passage
+    once. Scores of different stores are not compared: what a word tells differs between collections."""
+
+    def __init__(self, *stores: Knowledge) -> None:
+        self.stores = stores
+
+    @property
+    def version(self) -> str:
+        return digest([store.version for store in self.stores])
+
+    @property
+    def excluded(self) -> int:
+        return sum(store.excluded for store in self.stores)
+
+    @property
+    def pictured(self) -> bool:
+        return any(store.pictured for store in self.stores)
+
+    def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
+        """Hits of all stores, at most `query.limit`. Thread-safe as the stores are."""
+        found = (store.search(query, picture) for store in self.stores)
+        kept: dict[str, Hit] = {}
+        for hit in chain.from_iterable(zip_longest(*found)):
+            if hit is not None:
+                kept.setdefault(hit.passage.text or hit.passage.id, hit)
+        return tuple(kept.values())[: query.limit]
+
+
+@cache
+def shipped_index() -> Index:
+    """The index over the shipped passages: made in memory at first use, once per process, in a fraction of a second."""
+    return Index(shipped_passages())
