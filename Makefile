@@ -1,4 +1,4 @@
-# One verb per target. CI runs a bare `make`, which needs python3 (3.11 or newer) and nothing else, and `make test-vllm`.
+# One verb per target. CI runs a bare `make`, which needs python3 (3.11 or newer) and nothing else, `make test-experts` and `make test-vllm`.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -13,7 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 .DEFAULT_GOAL := all
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: all setup demo test test-vllm lint types bench docs clean lock
+.PHONY: all setup demo test test-experts test-vllm lint types bench docs clean lock
 
 all: setup lint types docs demo test  ## what CI does first; tests last, so that their verdict is the last line
 
@@ -46,6 +46,9 @@ demo: setup  ## one retinal case, answered without a GPU, a download or a langua
 
 test: setup
 	$(BIN)/pytest --cov --cov-report=term
+
+test-experts: setup  ## encoders that need torch, with tiny random models and MiniLM, in an environment of their own
+	$(BIN)/python tests/experts/run.py
 
 test-vllm: setup  ## whole cases on a real vLLM with a tiny random model, on the CPU; Linux with libnuma1
 	$(BIN)/python tests/vllm/run.py

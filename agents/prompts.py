@@ -172,13 +172,15 @@ def _role_and_task(task: Task[Any]) -> str:
     elif task.own:
         blocks.append("## Evidence of the specialists\n" + _evidence(task.own))
     if task.problems:
-        blocks.append("## Problems with the last answer\n" + "\n".join(f"- {problem}" for problem in task.problems))
+        listed = "\n".join(f"- {problem}" for problem in task.problems)
+        blocks.append(f"## Problems with the last answer\n{fenced(listed)}")  # they quote what was claimed
     if task.kind == "specialist":
         blocks.append(f"Turn {task.step + 1}." + (" This is your last turn: give the opinion." if task.last else ""))
     return "\n\n".join(block.strip() for block in blocks)
 
 
 def _opinion(opinion: Opinion) -> str:
+    """An opinion; what it says is fenced, since it may quote a passage that gives orders."""
     claims = "\n".join(f"  - {claim.text} [{', '.join(claim.evidence)}]" for claim in opinion.claims)
     stance = "abstains" if opinion.abstains else f"option {opinion.option}" if opinion.option else "answers"
-    return f"### {opinion.specialty}: {stance}\n{opinion.answer}\n{claims}"
+    return f"### {opinion.specialty}: {stance}\n" + fenced(f"{opinion.answer}\n{claims}")

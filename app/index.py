@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -123,10 +123,11 @@ def _plan(
     """What the options ask for. Raises InputError for what they cannot mean."""
     from ..knowledge.encoders.load import load_encoder
     from ..knowledge.index.build import Plan
+    from ..knowledge.index.vectors import Kind
     from ..knowledge.sources.open import open_source
     from ..tools.imaging import read_dicom_facts, read_picture
 
-    if kind not in (None, "flat", "hnsw", "ivfpq"):
+    if kind not in (None, *get_args(Kind)):
         raise InputError(
             expected="--kind flat, hnsw or ivfpq", got=repr(kind), fix="leave it out: it is chosen by size"
         )
@@ -138,7 +139,7 @@ def _plan(
     return Plan(
         sources=opened, text_encoder=load_encoder(text_encoder) if text_encoder else None,
         image_encoder=None if image_encoder == "none" else load_encoder(image_encoder),
-        kind=kind, read_picture=read_picture, shared=shared,
+        kind=cast(Kind | None, kind), read_picture=read_picture, shared=shared,
     )  # fmt: skip
 
 

@@ -214,7 +214,8 @@ def _judge(criterion: Criterion, item: Evidence, patient: _Patient) -> Verdict |
     if criterion.assumes_adult and patient.age is None:
         said += "; age not known, judged as an adult"
     note = f" Note: {criterion.condition}." if criterion.condition else ""
-    earlier = " This value is from an earlier visit." if item.kind == "prior_visit" else ""
+    when = f", of {item.date.isoformat()}" if item.date else ""
+    earlier = f" This value is from an earlier visit{when}." if item.kind == "prior_visit" else ""
     return Verdict(
         criterion=criterion.id,
         evidence=item.id,

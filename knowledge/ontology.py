@@ -31,24 +31,63 @@ _SIGNS = ".,;:!?()[]{}<>/\"'‘’“”*"
 _REACH = (
     300  # signs before and after a name in which its denial is looked for, so that a long text costs no more a word
 )
+# What a finding is called without being stated: as not seen in words that `negation` does not know, and as a risk.
+_NOT_AFTER = re.compile(r"\s*(?::\s*(?:not (?:identified|present|seen|found|detected|applicable)|n/a)|nil)\b")
+_NOT_BEFORE = re.compile(
+    r"(?:(?:\bnot|n['’]t) (?:really )?(?:appreciate|identify|note|notice|observe|feel|hear"
+    r"|(?:think|believe) (?:that )?(?:this|it|there|you|he|she))\b"
+    r"(?:(?!\bbut\b)[^.,;:]){0,40}"
+    r"|\blow (?:probability|likelihood|suspicion) (?:of|for) (?:an? )?"
+    r"|\brisks? (?:factors? )?(?:of|for) (?:(?:an? |developing )?[\w-]+(?: [\w-]+){0,2}, )*(?:and |or )?(?:an? )?"
+    r"(?:[\w-]+ )?)$"
+)
+# On a line of its own an answer needs its speaker: a bare "no" there is the next option of a question.
+_SAYS_NO = re.compile(
+    r"(?:\s*\[?\w{3,}(?:\]|:)\s*|[ \t]+)(?:no|nope|none|never|not that \w+ know(?: of)?)(?=\s*(?:[.,;!?\n]|$)"
+    r"|\s+(?:i|he|she|we|they|there|not|sir|doctor)\b)",
+    re.IGNORECASE,
+)
+_TAKEN_AS_GIVEN = re.compile(r"\b(?:other than|apart from|aside from|besides|since|after) ")
+_KIN = (
+    r"(?:father|mother|dad|mom|mum|parent|brother|sister|sibling|uncle|aunt|cousin|grand(?:father|mother|ma|pa|parent)"
+    r"|husband|wife|roommate|relative)s?"
+)
+_KIN_NAMED = re.compile(rf"\b(?:family|{_KIN})\b")
+_TOLD_BY = (
+    r"(?:he|she|they|i|we|you|which|child|boy|girl|baby|infant|patient|says?|said|states?|reports?|notes?|noticed)"
+)
+_KIN_HAS = re.compile(
+    rf"\b(?:family (?:medical )?histor(?:y|ies)|my family (?:has|had)"
+    rf"|in (?:(?:your|the|my|his|her) )?family(?: ha[sd]| have)?)\b"
+    rf"|(?:^\W*|\b(?:a|one) ){_KIN} with\b"
+    rf"|\b{_KIN}\b(?: ?:|,?(?: (?!{_TOLD_BY}\b)[\w()'’-]+){{0,5}}? (?:had|has|have|died|passed away|diagnosed|suffer\w*"
+    rf"|history|hospitali[sz]ed|treated|developed)\b)"
+)
+_PATIENT_AGAIN = re.compile(
+    r"\b(?:he|she|i|you|patient|child|boy|girl|son|daughter|infant|baby|has|have|presents?|presented|presenting|brought"
+    r"|shows?|showed|reveal(?:s|ed)|(?:past|own|social|surgical) \w+)\b|[;\"]"
+)
+_IN_KIN = re.compile(rf"[^.;]{{0,40}}?\b(?:in|on) (?:his|her|the|my|your) (?:(?:maternal|paternal) )?{_KIN}\b")
 # No sentence denies anything without one of these (see negation); most sentences have none and are judged at once.
 _MAY_DENY = re.compile(
     r"\bno|n['’]t\b|\bne(?:ver|ither|gative)|\bden[iy]|without|absen|free|rule|exclu|unlikely|improbable|lack|missing"
-    r"|against|rather|instead|normal|cannot"
+    r"|against|rather|instead|normal|cannot|nil\b|n/a|risk|low "
 )
 
 
 class Finding(Frozen):
     """A finding: its names, where it is seen, whose it is, how it looks, what looks like it and what says more.
 
-    `synonyms` are other names, kinds of it and the disease that it is the picture of. `specialties` are names of roles,
-    the first to ask first. `attributes` are short phrases for the eye by kind, alternatives side by side. `mimics` are
-    ids of findings, `passages` of passages.
+    `synonyms` are other names, kinds of it and the disease that it is the picture of. `unlike` are phrases that
+    hold one of its names and mean something else ("stroke volume"). `specialties` are names of roles, the first to ask
+    first. `attributes` are short phrases for the eye by kind, alternatives side by side. `mimics` are ids of findings,
+    `passages` of passages.
     """
 
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     name: str = Field(min_length=1)
     synonyms: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
     modalities: tuple[Modality, ...] = Field(min_length=1)
     body_parts: tuple[str, ...] = Field(min_length=1)
     specialties: tuple[str, ...] = Field(min_length=1)
@@ -81,11 +120,12 @@ class _File(Frozen):
 
 
 class _Name(NamedTuple):
-    """A name as terms; an abbreviation is also kept as written, since `PE` is one and `pe` is not."""
+    """A name as terms; an abbreviation is also kept as written, since `ICH` is one and `ich` is not. A phrase that only
+    holds a name has no finding."""
 
     terms: tuple[str, ...]
     written: str
-    finding: Finding
+    finding: Finding | None
 
 
 class _Mention(NamedTuple):
@@ -124,18 +164,23 @@ def ontology_version() -> str:
 def findings_in(text: str) -> tuple[Finding, ...]:
     """The shipped findings that `text` names and does not only deny, in the order in which it first states them.
 
-    A name counts as whole words in any spelling; where names overlap the longest wins, then the first. Never raises.
+    A name counts as whole words in any spelling; where names overlap the longest wins, then the first. What a relative
+    has is not stated, nor what a question names that is answered with no. Never raises.
     """
     found: dict[str, Finding] = {}
     for start, end in words.sentences(text):
         sentence = text[start:end]
         mentions = _mentions(sentence)
-        if not all(mention.finding.id in found for mention in mentions):
-            lowered = _lower(sentence)
-            may_deny = _MAY_DENY.search(lowered) is not None
-            for place, mention in enumerate(mentions):
-                if mention.finding.id not in found and not (may_deny and _denies(sentence, lowered, mentions, place)):
-                    found[mention.finding.id] = mention.finding
+        if all(mention.finding.id in found for mention in mentions) or _answered_no(text, start, end):
+            continue
+        lowered = _lower(sentence)
+        may_deny = _MAY_DENY.search(lowered) is not None
+        of_kin = _KIN_NAMED.search(lowered) is not None
+        for place, mention in enumerate(mentions):
+            if mention.finding.id in found or (of_kin and _of_kin(lowered, mention)):
+                continue
+            if not (may_deny and _denies(sentence, lowered, mentions, place)):
+                found[mention.finding.id] = mention.finding
     return tuple(found.values())
 
 
@@ -159,8 +204,15 @@ def _by_first_term(findings: Sequence[Finding]) -> Mapping[str, tuple[_Name, ...
             if not name.terms:
                 raise ValueError(f"{finding.id} has the name {written!r}, which holds no word to look for")
             owner = owners.setdefault((name.terms, short), name).finding
-            if owner.id != finding.id:
+            if owner is not None and owner.id != finding.id:
                 raise ValueError(f"{owner.id} and {finding.id} share the name {written!r}")
+    for finding in findings:
+        held = [tuple(words.terms(name)) for name in finding.names]
+        for phrase in finding.unlike:
+            said = tuple(words.terms(phrase))
+            if not any(len(said) > len(name) and _holds(said, name) for name in held):
+                raise ValueError(f"{finding.id} is unlike {phrase!r}, which holds none of its names in more words")
+            owners.setdefault((said, ""), _Name(said, "", None))
     index: defaultdict[str, list[_Name]] = defaultdict(list)
     for name in owners.values():
         index[name.terms[0]].append(name)
@@ -170,12 +222,34 @@ def _by_first_term(findings: Sequence[Finding]) -> Mapping[str, tuple[_Name, ...
     }
 
 
+def _holds(said: tuple[str, ...], name: tuple[str, ...]) -> bool:
+    return any(said[place : place + len(name)] == name for place in range(len(said)))
+
+
+def _answered_no(text: str, start: int, end: int) -> bool:
+    """Whether the sentence is a question and the next words answer it with no."""
+    if "?" not in text[max(start, end - 3) : end] or _SAYS_NO.match(text, end) is None:
+        return False
+    return _TAKEN_AS_GIVEN.search(text[start:end].lower()) is None
+
+
+def _of_kin(lowered: str, mention: _Mention) -> bool:
+    """Whether the sentence tells of a relative, not of the patient, that the finding is there."""
+    first = max(0, mention.start - _REACH)
+    said = list(_KIN_HAS.finditer(lowered, first, mention.start))
+    if said and not _PATIENT_AGAIN.search(lowered, said[-1].end(), mention.start):
+        return True
+    return _IN_KIN.match(lowered, mention.end, mention.end + _REACH) is not None
+
+
 def _denies(sentence: str, lowered: str, mentions: Sequence[_Mention], place: int) -> bool:
-    """Whether the sentence denies the finding at `place`. What is said of a finding as reports word it is read from
-    the finding before it to the one after it."""
+    """Whether the sentence denies the finding at `place` or names it as a mere risk. What is said of a finding as
+    reports word it is read from the finding before it to the one after it."""
     start, end, _ = mentions[place]
     first, last = max(0, start - _REACH), end + _REACH
-    if denied(lowered[first:last], start - first, end - first):
+    if denied(lowered[first:last], start - first, end - first) or _NOT_AFTER.match(lowered, end):
+        return True
+    if _NOT_BEFORE.search(lowered[first:start]):
         return True
     before = max(first, mentions[place - 1].end if place else 0)
     after = min(last, mentions[place + 1].start if place + 1 < len(mentions) else len(sentence))
@@ -191,21 +265,22 @@ def _mentions(sentence: str) -> list[_Mention]:
         terms = _terms(match.group())
         said += terms
         chunks += [match] * len(terms)
-    matches = []
+    matches: list[tuple[int, int, _Mention | None]] = []
     for place, term in enumerate(said):
         for name in index.get(term, ()):
             last = place + len(name.terms)
             if tuple(said[place:last]) == name.terms:
                 start, end = _inside(chunks[place])[0], _inside(chunks[last - 1])[1]
                 if name.written in sentence[start:end]:
-                    matches.append((place, last, _Mention(start, end, name.finding)))
+                    matches.append((place, last, _Mention(start, end, name.finding) if name.finding else None))
                     break
     taken: set[int] = set()
     kept = []
     for place, last, mention in sorted(matches, key=lambda match: (match[0] - match[1], match[0])):
         if taken.isdisjoint(range(place, last)):
             taken.update(range(place, last))
-            kept.append((place, mention))
+            if mention is not None:
+                kept.append((place, mention))
     return [mention for _, mention in sorted(kept, key=lambda item: item[0])]
 
 

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
-VERSION = "text-1"
-"""Changes whenever `terms` would give other terms for some text; part of every index version."""
+VERSION = "text-2"
+"""Changes whenever `terms` or `sentences` would give others for some text; part of every index version."""
 
 _STOP = frozenset(
     """
@@ -32,7 +32,8 @@ _SPELLINGS = (
     (re.compile(r"sulph"), "sulf"),
     (re.compile(r"^grey$"), "gray"),
 )
-_ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|approx|Dr|Fig|No)|\bal)\.$")
+_ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|approx|Dr|Fig)|\bal)\.$")
+_NUMBERED = re.compile(r"\bNo\.$")  # before a number; else it is an answer
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*(?=\s+\S)")
 
 
@@ -76,7 +77,8 @@ def sentences(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
     for match in _SENTENCE_END.finditer(text):
-        if not _ABBREVIATED.search(text[start : match.end()]):
+        piece, number_next = text[start : match.end()], text[match.end() :].lstrip()[:1].isdigit()
+        if not _ABBREVIATED.search(piece) and not (number_next and _NUMBERED.search(piece)):
             found.append((start, match.end()))
             start = match.end()
     found.append((start, len(text)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -19,6 +20,21 @@ from polyclinic.core.settings import load_settings
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+RECORD = {
+    "resourceType": "Bundle", "type": "collection",
+    "entry": [
+        {"resource": {"resourceType": "Patient", "id": "invented-1", "gender": "female", "birthDate": "1960-04-01"}},
+        *(
+            {"resource": {
+                "resourceType": "Observation", "status": "final", "subject": {"reference": "Patient/invented-1"},
+                "code": {"text": "Systolic Blood Pressure"}, "effectiveDateTime": f"{year}-05-02",
+                "valueQuantity": {"value": value, "unit": "mmHg"},
+            }}
+            for year, value in ((2023, 128), (2024, 151))
+        ),
+    ],
+}  # fmt: skip
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
@@ -32,6 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copy(str(get_testdata_file("CT_small.dcm", download=False)), folder / "scan.dcm")
+    (folder / "papers").mkdir()
+    (folder / "papers" / "thyroid.md").write_text(
+        "# Thyroid nodules\n\nA nodule that is taller than wide is suspect.\n"
+    )
+    for label in ("benign", "malignant"):
+        (folder / "scans" / label).mkdir(parents=True)
+        shutil.copy(ROOT / "examples" / "blank.png", folder / "scans" / label / "1.png")
+    (folder / "record.json").write_text(json.dumps(RECORD))
     polyclinic(folder, "ask examples/retina.yaml")
     for snippet in blocks("python"):
         done = subprocess.run([sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=False)

@@ -269,7 +269,7 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_what_was_recorded_stays(
         nonlocal written
         if data.startswith(b'{"end_ns"'):
             written += 1
-            if written == 4:
+            if written == 5:
                 return write_all(fd, data[:10])
         return write_all(fd, data)
 
@@ -278,7 +278,8 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_what_was_recorded_stays(
         Clinic(runs=tmp_path).consult_sync(TEXT)
     monkeypatch.undo()
     kinds = [record.kind for record in read_run(next(tmp_path.glob("text-*")))[1]]
-    assert [kind for kind in kinds if kind != "node"][:3] == ["run", "chat", "chat"]  # then a look-up was lost
+    # then a specialist's look-up was lost
+    assert [kind for kind in kinds if kind != "node"][:4] == ["run", "retrieval", "chat", "chat"]
     assert Clinic(runs=tmp_path).consult_sync(TEXT).option == "A"
 
 

@@ -19,7 +19,7 @@ from polyclinic.core.errors import DivergenceError, InputError, RunLockedError, 
 from polyclinic.core.report import Report
 from polyclinic.core.runs import read_run
 from polyclinic.core.transcript import is_transcript, read_transcript
-from polyclinic.knowledge.store import Hit, Query
+from polyclinic.knowledge.store import Hit, Picture, Query
 
 CASE = Case(
     id="talk",
@@ -304,9 +304,9 @@ async def test_a_question_that_was_interrupted_is_finished_in_its_own_run(tmp_pa
     knowledge = clinic.knowledge
 
     class Stopping:
-        version = knowledge.version
+        version, excluded, pictured = knowledge.version, knowledge.excluded, knowledge.pictured
 
-        def search(self, query: Query) -> tuple[Hit, ...]:
+        def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
             loop.call_soon_threadsafe(asking.cancel)
             return ()
 

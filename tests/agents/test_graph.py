@@ -218,7 +218,8 @@ async def test_when_the_seconds_are_spent_the_attending_still_finalises(
 ) -> None:
     def late(journal: Journal) -> float:
         """Time is up as soon as a specialist has looked something up."""
-        return 1e9 if any(record.kind == "retrieval" for record in journal._used.values()) else 0.0
+        used = (record for record in journal._used.values() if record.kind == "retrieval")
+        return 1e9 if any(record.scope != "triage" for record in used) else 0.0
 
     monkeypatch.setattr(Journal, "elapsed_s", late)
 
@@ -254,9 +255,9 @@ async def test_what_an_engine_or_a_store_raises_costs_that_call_not_the_case(tmp
     assert any("cardiology" in note and "ValueError: boom" in note for note in report.limitations)
 
     class Broken:
-        version = "broken/1"
+        version, excluded, pictured = "broken/1", 0, False
 
-        def search(self, query: Any) -> Any:
+        def search(self, query: Any, picture: Any = None) -> Any:
             raise RuntimeError("index gone")
 
     clinic = Clinic(ScriptedEngine(script()), runs=tmp_path, knowledge=Broken())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,22 +69,29 @@ def judged(item: Evidence, patient: Facts) -> dict[str, Verdict]:
         ("temperature-young-infant", "temperature", "°C", 38.0, 37.9, {"age": 0.1}),
         ("temperature-low", "temperature", "Cel", 35.0, 35.1, MAN),
         ("ejection-fraction-reduced", "LVEF", "%", 40, 41, {}),
+        ("ejection-fraction-below-50", "LVEF", "%", 49.9, 50, {}),
         ("heart-size", "Cardiothoracic ratio", "", 0.51, 0.5, MAN),
         ("cup-disc-suspicious", "vertical cup-to-disc ratio", "ratio", 0.7, 0.69, MAN),
         ("aortic-aneurysm", "abdominal aortic diameter", "mm", 30, 29.9, MAN),
         ("bone-attenuation-low", "L1 trabecular attenuation", "HU", 110, 111, MAN),
         ("fat-attenuation", "mean attenuation", "[HU]", -30, -29, {}),
         ("anaemia-6-to-23-months", "Hb", "g/L", 104, 105, {"age": 1}),
+        ("anaemia-pregnancy", "Hb", "g/L", 104, 105, PREGNANT),
         ("anaemia-severe-pregnancy", "Hb", "g/L", 69, 70, PREGNANT),
         ("polycythaemia-haematocrit-women", "Hct", "%", 48.1, 48, WOMAN),
         ("thrombocytosis", "platelets", "10^9/L", 450, 449, {}),
         ("blasts-acute-leukaemia", "blasts", "%", 20, 19, {}),
+        ("hypoglycaemia-level-1", "glucose", "mmol/L", 3.0, 3.9, MAN | {"diabetes": True}),
         ("hypoglycaemia-level-2", "glucose", "mg/dL", 53, 54, {}),
         ("gestational-diabetes-fasting-glucose", "fasting glucose", "mmol/L", 5.1, 5.0, PREGNANT),
+        ("gestational-diabetes-fasting-glucose", "fasting glucose", "mg/dL", 150, 91, PREGNANT),
         ("albuminuria", "ACR", "mg/mmol", 3, 2.9, {}),
         ("albuminuria-severe", "UACR", "mg/g", 301, 300, {}),
         ("hypercalcaemia-severe", "adjusted calcium", "mmol/L", 3.11, 3.1, {}),
         ("nt-probnp-raised", "NT-proBNP", "ng/L", 125, 124, MAN),
+        ("tsh-10", "TSH", "µIU/mL", 10, 9.9, MAN),
+        ("tsh-10", "TSH", "mU/L", 10, 9.9, MAN),
+        ("ca-125-raised", "CA-125", "kU/L", 35, 34, WOMAN),
         ("psa-60-to-69", "PSA", "ng/mL", 4.6, 4.5, {"sex": "male", "age": 69}),
         ("iron-deficiency", "ferritin", "µg/L", 14, 15, WOMAN),
         ("ascites-neutrophils", "ascitic neutrophils", "cells/mm3", 251, 250, {}),
@@ -97,6 +105,7 @@ def judged(item: Evidence, patient: Facts) -> dict[str, Verdict]:
         ("obesity", "BMI", "kg/m²", 30, 29.9, WOMAN),
         ("qtc-long-men", "QTc", "ms", 450, 449, MAN),
         ("qtc-long-women", "QTc", "ms", 460, 459, WOMAN),
+        ("qtc-short", "QTc", "ms", 360, 361, MAN),
         ("qtc-torsade-risk", "QTc", "ms", 501, 500, {}),
         ("airflow-obstruction", "FEV1/FVC", "", 0.69, 0.7, MAN),
         ("ards-severe", "PaO2/FiO2", "mmHg", 100, 101, {}),
@@ -116,7 +125,8 @@ def judged(item: Evidence, patient: Facts) -> dict[str, Verdict]:
         ("aortic-stenosis-velocity", "aortic Vmax", "m/s", 4.0, 3.9, MAN),
         ("dermoscopy-score-suspicious", "TDS", "", 4.75, 4.7, {}),
         ("dermoscopy-score-melanoma", "total dermoscopy score", "", 5.5, 5.45, {}),
-        ("seven-point-dermoscopy", "7-point checklist", "points", 3, 2, {}),
+        ("seven-point-dermoscopy", "7-point dermoscopy checklist", "points", 3, 2, {}),
+        ("skin-life-quality", "DLQI", "points", 11, 10, MAN),
         ("cup-disc-asymmetry", "cup-to-disc asymmetry", "", 0.2, 0.19, MAN),
         ("intraocular-pressure-raised", "IOP", "mmHg", 24, 23, MAN),
         ("qsofa-high", "qSOFA", "", 2, 1, MAN),
@@ -281,8 +291,9 @@ def test_uncertainty_and_age_of_a_value_are_said() -> None:
     far = judged(measured("CTR", 0.61, uncertainty=0.02, **CHEST), MAN)["heart-size"].explanation
     assert "within the uncertainty of 0.02" in near
     assert "uncertainty" not in far
-    old = judged(measured("CTR", 0.61, kind="prior_visit", **CHEST), MAN)["heart-size"]
-    assert "from an earlier visit" in old.explanation
+    for date, said in ((None, ""), (datetime.date(2024, 3, 1), ", of 2024-03-01")):
+        old = judged(measured("CTR", 0.61, kind="prior_visit", date=date, **CHEST), MAN)["heart-size"]
+        assert old.explanation.endswith(f" This value is from an earlier visit{said}.")
     assert "from an earlier visit" not in near
 
 

@@ -123,7 +123,7 @@ def test_mimics_are_related_both_ways() -> None:
         ("branch retinal vein occlusion (BRVO)", ["retinal-vein-occlusion"]),
         ("Suspected PE or DVT", ["pulmonary-embolism", "deep-vein-thrombosis"]),
         ("several DVTs", ["deep-vein-thrombosis"]),
-        ("pe, pE and Pe are no abbreviations", []),
+        ("ich, iCH and Ich are no abbreviations; ICH is one", ["intracerebral-haemorrhage"]),
         ("an edematous lung, a pleural rub", []),
         ("retinal. Detachment.", []),
         ("pleural, effusion", []),
@@ -157,6 +157,69 @@ def test_what_a_text_only_denies_it_does_not_state(text: str, named: list[str]) 
     assert ids(text) == named
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Stroke volume fell after the heat stroke.", []),
+        ("Tumor necrosis factor and avascular necrosis.", []),
+        ("Subcutaneous emphysema beside a pneumothorax.", ["pneumothorax"]),
+        ("My mom had non-Hodgkin's lymphoma; he has lymphoma.", ["lymphoma"]),
+        ("In the lateral decubitus position he takes NPH insulin.", []),
+        ("She takes part in colon cancer screening and got the shingles vaccine.", []),
+        ("Bullae of the skin, esophageal thrush, fungal esophagitis, lytic varices of the leg.", []),
+        ("A sickle cell gene, a large bowel obstruction, lobar volume loss.", ["atelectasis"]),
+    ],
+)
+def test_a_phrase_that_only_holds_a_name_names_nothing(text: str, named: list[str]) -> None:
+    assert ids(text) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Her father died of colon cancer at 60.", []),
+        ("FAMILY HISTORY  Maternal grandfather: pancreatic cancer.", []),
+        ("Family history is notable for glaucoma in his father.", []),
+        ("Colon cancer on her mother's side.", []),
+        ("A sister with breast cancer; she has a breast mass.", ["breast-mass"]),
+        ("His father had gout and he has cellulitis.", ["cellulitis"]),
+        ("He was brought in by his mother because he has otitis media.", ["otitis-media"]),
+        ("His mother says the child had pneumonia.", ["pneumonia"]),
+        ("A woman with a family history of colon cancer has a rectal polyp.", ["colorectal-polyp"]),
+        ("The patient, whose father died of melanoma, has a breast mass.", ["breast-mass"]),
+        ("The parents have brought their son with intussusception.", ["intussusception"]),
+        ("His wife has noticed that he has a melanoma.", ["melanoma"]),
+        ("At risk of stroke because of atrial fibrillation.", ["atrial-fibrillation"]),
+        ("I don't think the fracture is old.", ["fracture"]),
+        ("Is there a fracture?\nno\nyes", ["fracture"]),
+        ("Is there a fracture? No.", []),
+        ("Is it pneumonia? No, it is pulmonary oedema.", ["pulmonary-oedema"]),
+        ("Any history of stroke? Patient: No, never. Pneumonia? Yes.", ["pneumonia"]),
+        ("Do you have gout? [patient] no , never", []),
+        ("Apart from the melanoma, any weight loss? No.", ["melanoma"]),
+        ("Melanocytic nevus: not identified.", []),
+        ("I do not appreciate any fracture.", []),
+        ("I don't think this is a sign of a stroke.", []),
+        ("There is a risk of heart attack, stroke, and pulmonary embolism.", []),
+        ("Low probability for pulmonary embolism.", []),
+        ("RBC casts Nil.", []),
+    ],
+)
+def test_what_a_relative_has_a_no_answers_or_only_threatens_is_not_stated(text: str, named: list[str]) -> None:
+    assert ids(text) == named
+
+
+def test_no_abbreviation_has_only_two_letters() -> None:
+    """PE is also a physical examination, AF afebrile, UC urgent care: what short ones mean depends on the writer."""
+    assert [name for name, _ in NAMES if name == name.upper() and len(name) < 3] == []
+
+
+@pytest.mark.parametrize("finding", shipped_ontology(), ids=lambda finding: finding.id)
+def test_a_phrase_unlike_a_finding_does_not_name_it(finding: Finding) -> None:
+    for phrase in finding.unlike:
+        assert finding not in findings_in(f"The picture shows {phrase} today.")
+
+
 @pytest.mark.parametrize(("name", "finding"), NAMES, ids=[name for name, _ in NAMES])
 def test_every_name_finds_its_finding(name: str, finding: Finding) -> None:
     assert findings_in(f"The picture shows {name} today.") == (finding,)
@@ -173,7 +236,7 @@ signs = st.sampled_from(["no", "not", "without", ",", ".", ";", "or", "but", "is
 denials = st.sampled_from([
     "absent", "denies", "negative for", "never", "neither", "nor", "lacks", "unlikely", "ruled out", "free of",
     "against", "rather than", "instead of", "missing", "normal", "denied", "improbable", "excludes", "cannot",
-    "absence of", "isn’t",
+    "absence of", "isn’t", "nil", ": n/a", "risk of", "low likelihood of", "do not think it is", ": not identified",
 ])  # fmt: skip
 
 
@@ -228,6 +291,10 @@ def test_the_version_is_a_hash_of_the_findings() -> None:
         (entry() + entry(), "two findings share the id one"),
         (entry() + entry("two", "a Nodule"), "one and two share the name 'a Nodule'"),
         (entry(name="the"), "one has the name 'the', which holds no word to look for"),
+        (
+            entry().replace("[finding.attributes]", 'unlike = ["a cyst"]\n[finding.attributes]'),
+            "one is unlike 'a cyst'",
+        ),
         (entry(mimics='"two"'), "one has the mimic two, which is no other finding"),
         (entry(mimics='"one"'), "one has the mimic one, which is no other finding"),
     ],

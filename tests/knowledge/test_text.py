@@ -77,3 +77,13 @@ def test_an_abbreviation_or_a_decimal_ends_no_sentence() -> None:
         "Then wait!",
         "Smith et al. Agree?",
     ]
+
+
+def test_no_ends_a_sentence_unless_a_number_follows() -> None:
+    text = "Pain: No. Fever? See No. 5 of the list. Done."
+    assert [text[start:end] for start, end in sentences(text)] == [
+        "Pain: No.",
+        "Fever?",
+        "See No. 5 of the list.",
+        "Done.",
+    ]
