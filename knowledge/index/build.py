@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...core.canonical import Json, digest
-from ...core.errors import InputError
+from ...core.errors import InputError, SetupError, StorageError
 from ...core.locked import open_locked
 from .. import text
 from ..encoders.load import load_encoder
@@ -32,7 +32,7 @@ from .cut import passages as cut
 from .finish import Finish, Watch
 from .manifest import NAME, Manifest, Stock, check_files, read_manifest
 from .shelf import indexed_terms
-from .staging import FOLDER, Staging, State
+from .staging import FOLDER, Staging, State, drop
 from .vectors import Kind
 
 BATCH = 512
@@ -46,8 +46,8 @@ ReadPicture: TypeAlias = Callable[[Path], Picture]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to build: sources in this order, encoders (None: no vectors of that kind), how vectors are kept ("auto":
-    flat, and HNSW from 50 000 on), and who opens pictures.
+    """What to build: sources in this order, encoders (None: no vectors of that kind), how vectors are kept (None: flat,
+    and HNSW from 50 000 on; IVF-PQ starts at 10 000), and who opens pictures.
 
     `shared` says that the patients of DICOM and FHIR sources are anonymous and that everyone may see their records;
     else only a case of the same patient does."""
@@ -76,38 +76,50 @@ def build_index(plan: Plan, out: Path, *, restart: bool = False, watch: Watch = 
     """The manifest of the index in `out`, built from the plan's sources or added to.
 
     A passage whose id is there already is left as it is. Raises InputError for sources or encoders that do not fit what
-    is there, SetupError (RunLockedError) when another build is at work, and whatever a source raises.
+    is there, SetupError when the index is damaged (RunLockedError when another build is at work, StorageError when it
+    cannot be written), and whatever a source raises. Whatever it is, the index stays as it was.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    lock = open_locked(
-        out / "lock", os.O_CREAT, busy="another build at work", fix="wait for its end, or build into another folder"
-    )
     try:
-        base = read_manifest(out) if (out / NAME).exists() else None
-        if base is not None:
-            check_files(out, base)
-            plan = _fitting(plan, base)
-        elif any(path.name not in ("lock", FOLDER) and not _generation(path) for path in out.iterdir()):
-            raise InputError(
-                expected="an empty folder or an index", got=f"other files in {out}", fix="name another one"
-            )
-        _check_names(plan.sources)
-        if restart:
-            shutil.rmtree(out / FOLDER, ignore_errors=True)
-        staging = Staging(out, plan.written(base), (base.folder(out), base) if base else None)
-        with closing(staging):
-            _read(plan, staging, watch)
-            if base is not None and not _anything(staging.state):
-                manifest = base
-            else:
-                manifest = Finish(
-                    staging, out, base, text_encoder=plan.text_encoder, image_encoder=plan.image_encoder,
-                    kind=plan.kind, watch=watch,
-                ).run()  # fmt: skip
-        shutil.rmtree(out / FOLDER)
-        return manifest
-    finally:
-        os.close(lock)
+        out.mkdir(parents=True, exist_ok=True)
+        lock = open_locked(
+            out / "lock", os.O_CREAT, busy="another build at work", fix="wait for its end, or build into another folder"
+        )
+        try:
+            return _built(plan, out, restart, watch)
+        finally:
+            os.close(lock)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(
+            expected=f"to write the index in {out}", got=str(error),
+            fix="free the disk or name another folder; the same command goes on where this one ended",
+        ) from error  # fmt: skip
+
+
+def _built(plan: Plan, out: Path, restart: bool, watch: Watch) -> Manifest:
+    """`build_index` under the lock."""
+    base = read_manifest(out) if (out / NAME).exists() else None
+    if base is not None:
+        check_files(out, base)
+        plan = _fitting(plan, base, out)
+    elif any(path.name != "lock" for path in out.iterdir()) and not (out / FOLDER).is_dir():
+        raise InputError(expected="an empty folder or an index", got=f"other files in {out}", fix="name another one")
+    _check_names(plan.sources)
+    if restart:
+        drop(out)
+    with closing(Staging(out, plan.written(base), (base.folder(out), base) if base else None)) as staging:
+        _read(plan, staging, watch)
+        if base is not None and not _anything(staging.state):
+            manifest = base
+        else:
+            manifest = Finish(
+                staging, out, base, text_encoder=plan.text_encoder, image_encoder=plan.image_encoder, kind=plan.kind,
+                watch=watch,
+            ).run()  # fmt: skip
+    drop(out)
+    for path in out.iterdir():
+        if _generation(path) and path != manifest.folder(out):
+            shutil.rmtree(path)
+    return manifest
 
 
 def _read(plan: Plan, staging: Staging, watch: Watch) -> None:
@@ -117,9 +129,10 @@ def _read(plan: Plan, staging: Staging, watch: Watch) -> None:
             continue
         fresh = Stock(name=source.name, kind=source.kind, licence=source.licence)
         stock = staging.state.reading or fresh
+        folder = Path(os.path.commonpath([path.parent for path in source.files()]))  # what pictures are named in
         documents = islice(source.documents(), stock.documents, None)
         while batch := list(islice(documents, BATCH)):
-            stock = _take(plan, staging, source, stock, batch)
+            stock = _take(plan, staging, source, stock, batch, folder)
             watch(f"reading {source.name}", stock.documents, None)
         skipped = Counter(stock.skipped) + Counter(source.skipped)
         stock = stock.model_copy(update={"skipped": dict(sorted(skipped.items()))})
@@ -128,25 +141,10 @@ def _read(plan: Plan, staging: Staging, watch: Watch) -> None:
         staging.commit(state.model_copy(update={"done": (*state.done, stock), "reading": None}))
 
 
-def _take(plan: Plan, staging: Staging, source: Source, stock: Stock, batch: Sequence[Document]) -> Stock:
+def _take(plan: Plan, staging: Staging, source: Source, stock: Stock, batch: Sequence[Document], folder: Path) -> Stock:
     """Put a batch of documents into the staging, and say what has come of the source so far."""
-    pieces: list[Passage] = []
-    pictures: list[Picture | None] = []
     skipped = Counter(stock.skipped)
-    folder = _folder(source)
-    for given in batch:
-        document = replace(given, patient_id=None) if plan.shared else given
-        if not plan.shared and source.kind in PRIVATE and document.patient_id is None:
-            skipped["a record that names no patient"] += 1
-            continue
-        try:
-            picture = _opened(plan, document)
-        except InputError as error:  # without the file's name: it may be the patient's
-            skipped[f"a picture that cannot be read: expected {error.expected}"] += 1
-            continue
-        for passage in cut(document, source.name, folder):
-            pieces.append(passage)
-            pictures.append(picture)
+    pieces, pictures = _cut(plan, source, batch, folder, skipped)
     meanings = _meanings(plan.text_encoder, pieces)
     looks = _looks(plan.image_encoder, pictures)
     counts, licences, row = Counter[str](), Counter(stock.licences), staging.state.rows
@@ -176,6 +174,31 @@ def _take(plan: Plan, staging: Staging, source: Source, stock: Stock, batch: Seq
     return stock
 
 
+def _cut(
+    plan: Plan, source: Source, batch: Sequence[Document], folder: Path, skipped: Counter[str]
+) -> tuple[list[Passage], list[Picture | None]]:
+    """The passages of a batch, each with its picture where there is one; what is left out is counted in `skipped`."""
+    pieces: list[Passage] = []
+    pictures: list[Picture | None] = []
+    for given in batch:
+        document = replace(given, patient_id=None) if plan.shared else given
+        if not plan.shared and source.kind in PRIVATE and document.patient_id is None:
+            skipped["a record that names no patient"] += 1
+            continue
+        try:
+            picture = _opened(plan, document)
+        except InputError as error:  # without the file's name: it may be the patient's
+            skipped[f"a picture that cannot be read: expected {error.expected}"] += 1
+            continue
+        passages = list(cut(document, source.name, folder))
+        if not all(map(catalogue.storable, passages)):
+            skipped["a text with half a character in it"] += 1
+            continue
+        pieces += passages
+        pictures += [picture] * len(passages)
+    return pieces, pictures
+
+
 def _append(staging: Staging, row: int, passage: Passage, meaning: Vectors | None, look: Vectors | None) -> None:
     """A common passage's terms and vectors, behind those of the rows before it."""
     words = indexed_terms(passage)
@@ -194,8 +217,10 @@ def _append(staging: Staging, row: int, passage: Passage, meaning: Vectors | Non
 
 def _opened(plan: Plan, document: Document) -> Picture | None:
     """The document's picture, where there is one and an encoder for it. Raises InputError when it cannot be read."""
-    if document.picture is None or plan.image_encoder is None or plan.read_picture is None:
+    if document.picture is None or plan.image_encoder is None:
         return None
+    if plan.read_picture is None:
+        raise SetupError(expected="a reader of pictures", got="none", fix="pass read_picture")
     return plan.read_picture(document.picture)
 
 
@@ -215,9 +240,16 @@ def _looks(encoder: Encoder | None, pictures: Sequence[Picture | None]) -> list[
     return [None if picture is None else next(vectors) for picture in pictures]
 
 
-def _fitting(plan: Plan, base: Manifest) -> Plan:
+def _fitting(plan: Plan, base: Manifest, out: Path) -> Plan:
     """The plan with the encoders of the index it adds to. Raises InputError for others: vectors of two encoders cannot
     be compared."""
+    if plan.kind not in (None, "ivfpq") and any(space and space.kind == "ivfpq" for space in (base.text, base.image)):
+        raise InputError(
+            expected="no kind, or ivfpq: this index keeps no vectors to make another of",
+            got=str(plan.kind), fix="leave it out, or build into another folder",
+        )  # fmt: skip
+    with closing(catalogue.Reader(base.folder(out) / catalogue.NAME)) as reader:
+        pictures = reader.shows_pictures()
     if base.terms != text.VERSION:
         raise InputError(
             expected=f"an index whose terms are {text.VERSION}",
@@ -227,7 +259,7 @@ def _fitting(plan: Plan, base: Manifest) -> Plan:
     chosen = {}
     for name, encoded, given, empty in (
         ("text_encoder", base.text, plan.text_encoder, base.passages + base.records == 0),
-        ("image_encoder", base.image, plan.image_encoder, base.pictures == 0),
+        ("image_encoder", base.image, plan.image_encoder, not pictures),
     ):
         if encoded is None and given is not None and not empty:
             raise InputError(
@@ -263,15 +295,5 @@ def _stamps(source: Source) -> list[list[Json]]:
     return [[digest(path.name), path.stat().st_size, path.stat().st_mtime_ns] for path in source.files()]
 
 
-@lru_cache(maxsize=8)
-def _common(files: tuple[Path, ...]) -> Path:
-    return Path(os.path.commonpath([path.parent for path in files]))
-
-
-def _folder(source: Source) -> Path:
-    """The folder that pictures are named in."""
-    return _common(source.files())
-
-
 def _generation(path: Path) -> bool:
-    return path.is_dir() and len(path.name) == 4 and path.name.isdecimal()
+    return path.is_dir() and path.name.isdecimal() and len(path.name) >= 4

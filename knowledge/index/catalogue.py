@@ -6,6 +6,7 @@ patients' own, each with its vectors, and is only ever read by patient; `terms` 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sqlite3
 import threading
@@ -33,6 +34,8 @@ CREATE UNIQUE INDEX record_ids ON records (patient, id);
 CREATE TABLE terms (term TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
 KEPT_ROWS = 4096  # passages that stay in memory
+KEPT_TERMS = 65_536  # terms whose numbers stay in memory
+_BETWEEN = "\x1f"  # what no name of a domain has in it
 
 
 class Stored(Sequence[Passage]):
@@ -52,8 +55,8 @@ class Stored(Sequence[Passage]):
     def __getitem__(self, row: slice) -> Sequence[Passage]: ...
     def __getitem__(self, row: int | slice) -> Passage | Sequence[Passage]:
         if isinstance(row, slice):
-            return [self._read(number) for number in range(*row.indices(self._count))]
-        return self._read(int(row))
+            return [self._read(number) for number in range(self._count)[row]]
+        return self._read(range(self._count)[row])
 
     def __iter__(self) -> Iterator[Passage]:
         return self._reader.passages()
@@ -66,13 +69,12 @@ class Reader:
         place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         self._connection = sqlite3.connect(place, uri=True, check_same_thread=False)
         self._lock = threading.Lock()
+        self._number = lru_cache(maxsize=KEPT_TERMS)(self._looked_up)
 
     # A vocabulary, as `lexicon.Vocabulary` has it.
 
     def number(self, term: str) -> int | None:
-        with self._lock:
-            row = self._connection.execute("SELECT number FROM terms WHERE term = ?", (term,)).fetchone()
-        return None if row is None else int(row[0])
+        return self._number(term)
 
     def every(self) -> Sequence[str]:
         with self._lock:
@@ -82,7 +84,16 @@ class Reader:
         """Every domain that a passage has, sorted."""
         with self._lock:
             found = self._connection.execute("SELECT DISTINCT domains FROM passages").fetchall()
-        return tuple(sorted({domain for row in found for domain in row[0].split(",") if domain}))
+        return tuple(sorted({domain for row in found for domain in row[0].split(_BETWEEN) if domain}))
+
+    def shows_pictures(self) -> bool:
+        """Whether there is a passage or record with a picture."""
+        with self._lock:
+            found = self._connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM passages WHERE picture NOT NULL)"
+                " OR EXISTS (SELECT 1 FROM records WHERE picture NOT NULL)"
+            ).fetchone()
+        return bool(found[0])
 
     def record_counts(self) -> tuple[int, int]:
         """How many records there are, and of how many patients."""
@@ -93,6 +104,11 @@ class Reader:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _looked_up(self, term: str) -> int | None:
+        with self._lock:
+            row = self._connection.execute("SELECT number FROM terms WHERE term = ?", (term,)).fetchone()
+        return None if row is None else int(row[0])
 
     def passage(self, row: int) -> Passage:
         with self._lock:
@@ -113,11 +129,21 @@ class Reader:
 
     def records(self, patient_id: str) -> list[tuple[Passage, Vectors | None, Vectors | None]]:
         """The patient's own passages in the order of their ids, with the vectors of text and picture."""
-        with self._lock:
+        with self._lock, contextlib.suppress(UnicodeEncodeError):  # nobody's: half a character cannot be stored
             found = self._connection.execute(
                 "SELECT * FROM records WHERE patient = ? ORDER BY id", (patient_id,)
             ).fetchall()
-        return [(_passage(row[2:-2], patient_id), _vector(row[-2]), _vector(row[-1])) for row in found]
+            return [(_passage(row[2:-2], patient_id), _vector(row[-2]), _vector(row[-1])) for row in found]
+        return []
+
+
+def storable(passage: Passage) -> bool:
+    """Whether all of it is Unicode text: JSON can carry half a character, files and databases cannot."""
+    try:
+        passage.model_dump_json()
+    except ValueError:
+        return False
+    return True
 
 
 def insert(connection: sqlite3.Connection, row: int, passage: Passage) -> bool:
@@ -167,14 +193,14 @@ def insert_terms(connection: sqlite3.Connection, terms: Iterable[tuple[str, int]
 def _written(passage: Passage) -> list[Any]:
     fields = passage.model_dump(mode="json")
     for name in ("domains", "modalities"):
-        fields[name] = ",".join(fields[name])
+        fields[name] = _BETWEEN.join(fields[name])
     return [fields[name] for name in _FIELDS]
 
 
 def _passage(row: Sequence[Any], patient_id: str | None = None) -> Passage:
     fields = dict(zip(_FIELDS, row, strict=True))
     for name in ("domains", "modalities"):
-        fields[name] = tuple(fields[name].split(",")) if fields[name] else ()
+        fields[name] = tuple(fields[name].split(_BETWEEN)) if fields[name] else ()
     fields["date"] = datetime.date.fromisoformat(fields["date"]) if fields["date"] else None
     # Validated when it was written; this is the hot path of every search.
     return Passage.model_construct(**fields, patient_id=patient_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from ..text import sentences
 
 WORDS = 180
 """Most words of a passage: within the 256 tokens that small sentence encoders read."""
+
+_WORD = re.compile(r"\S+")
 
 
 def passages(document: Document, source: str, folder: Path) -> Iterator[Passage]:
@@ -65,9 +68,6 @@ def stretches(text: str) -> list[tuple[int, int]]:
 
 def _bounded(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The sentence, or pieces of at most WORDS words."""
-    place = start
-    while len(words := text[place:end].split(maxsplit=WORDS)) > WORDS:
-        last = end - len(words[-1])
-        yield place, place + len(text[place:last].rstrip())
-        place = last
-    yield place, end
+    words = [match.span() for match in _WORD.finditer(text, start, end)]
+    for first in range(0, len(words), WORDS):
+        yield words[first][0], words[min(first + WORDS, len(words)) - 1][1]

@@ -5,6 +5,7 @@ Each file is made anew: a build that was killed here does it again, to the same 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections import Counter
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import text
 from ..encoders.protocol import Encoder, Vectors
-from . import catalogue
-from .floors import unrelated
+from . import catalogue, floors
 from .manifest import NAME, Encoded, Manifest, Stock, described, source_names
-from .postings import Flat, Postings
+from .postings import Flat, Postings, on_disk
 from .shelf import COLUMNS, Names, column
 from .staging import KEPT, Staging
 from .vectors import Kind, VectorIndex, kind_for, write_vectors
@@ -62,28 +63,25 @@ class Finish:
     def _passages(self) -> None:
         """The catalogue written in one go, so that its bytes do not tell how often the build was killed."""
         self.watch("writing passages", 0, None)
-        with closing(sqlite3.connect(self.files / catalogue.NAME, isolation_level=None)) as new:
-            new.execute("ATTACH ? AS read", (str(self.staging.folder / catalogue.NAME),))
-            new.execute("BEGIN")
+        with closing(sqlite3.connect(self.files / catalogue.NAME, isolation_level=None)) as written:
+            written.execute("ATTACH ? AS read", (str(self.staging.folder / catalogue.NAME),))
+            written.execute("BEGIN")
             for statement in catalogue.SCHEMA.split(";"):
-                new.execute(statement)
-            catalogue.copy(new)
-            new.execute("COMMIT")
+                written.execute(statement)
+            catalogue.copy(written)
+            written.execute("COMMIT")
 
     def _columns(self) -> Names:
         """What filters look at, and the names behind its numbers."""
-        reader = catalogue.Reader(self.files / catalogue.NAME)
-        stocks = (*(self.base.sources if self.base else ()), *self.staging.state.done)
-        names = Names(domains=reader.domains(), sources=source_names(stocks))
-        columns = np.lib.format.open_memmap(
-            self.files / "columns.npy", mode="w+", dtype=COLUMNS, shape=(max(1, self.staging.state.rows),)
-        )
-        for row, passage in enumerate(reader.passages()):
-            columns[row] = column(passage, names)
-            if row % CHUNK == 0:
-                self.watch("writing columns", row, self.staging.state.rows)
+        rows, stocks = self.staging.state.rows, (*(self.base.sources if self.base else ()), *self.staging.state.done)
+        with closing(catalogue.Reader(self.files / catalogue.NAME)) as reader:
+            names = Names(domains=reader.domains(), sources=source_names(stocks))
+            columns = on_disk(self.files / "columns.npy", COLUMNS, rows)
+            for row, passage in enumerate(reader.passages()):
+                columns[row] = column(passage, names)
+                if row % CHUNK == 0:
+                    self.watch("writing columns", row, rows)
         columns.flush()
-        reader.close()
         return names
 
     def _postings(self) -> None:
@@ -98,15 +96,22 @@ class Finish:
             return None
         read = self.staging.raw(f"{name}.f32").reshape(-1, encoder.dimension)
         count = (before.vectors if before else 0) + len(read)
-        kind = self.kind or (before.kind if before and before.kind == "ivfpq" else kind_for(count))
+        kind = kind_for(count, self.kind or (before.kind if before and before.kind != "flat" else None))
         old = self.base.folder(self.out) / f"{name}.faiss" if self.base and before and before.vectors else None
         grown = old if before and before.kind == kind else None
-        stored = VectorIndex.open(old, before.kind).stored if before and old and not grown else read[:0]
+        held = VectorIndex.open(old, before.kind) if before and old and before.kind != "ivfpq" else None
+        stored = held.stored if held else read[:0]
 
         def chunks() -> Iterator[Vectors]:
-            for vectors in (stored, read):
+            for vectors in (read,) if grown else (stored, read):
                 for first in range(0, len(vectors), CHUNK):
                     yield vectors[first : first + CHUNK]
+
+        def rows(numbers: npt.NDArray[np.int64]) -> Vectors:
+            known = numbers < len(stored)
+            taken = np.empty((len(numbers), encoder.dimension), dtype=np.float32)
+            taken[known], taken[~known] = stored[numbers[known]], read[numbers[~known] - len(stored)]
+            return taken
 
         progress = _Counted(self.watch, f"indexing vectors ({kind})", len(read) if grown else count)
         if count:
@@ -114,23 +119,29 @@ class Finish:
                 self.files / f"{name}.faiss", chunks, count=count, dimension=encoder.dimension, kind=kind, base=grown,
                 step=progress,
             )  # fmt: skip
-        floor = before.floor if before else unrelated(encoder, read)
+        if before and before.kind == "ivfpq":
+            floor, crossed = before.floor, before.described
+        elif name == "look":
+            floor = floors.between_pictures(rows, count)
+            crossed = floors.between_text_and_picture(encoder, rows, count)
+        else:
+            floor, crossed = floors.between_texts(encoder, rows, count), 0.0
         return Encoded(
             spec=encoder.spec, identity=encoder.identity, dimension=encoder.dimension,
-            reads=tuple(sorted(encoder.reads)), kind=kind, vectors=count, floor=floor,
+            reads=tuple(sorted(encoder.reads)), kind=kind, vectors=count, floor=floor, described=crossed,
         )  # fmt: skip
 
     def _publish(self, names: Names, encoded: Sequence[Encoded | None]) -> Manifest:
-        """Put the files where the manifest says they are, then the manifest; only then does what was before go."""
-        reader = catalogue.Reader(self.files / catalogue.NAME)
+        """Put the files where the manifest says they are, then the manifest: from then on the index is another."""
+        with closing(catalogue.Reader(self.files / catalogue.NAME)) as reader:
+            records, patients = reader.record_counts()
         paths = sorted(self.files.iterdir())
         progress = _Counted(self.watch, "hashing files", len(paths))
         files = {}
         for path in paths:
+            _flush(path)
             files[path.name] = described(path)
             progress(1)
-        records, patients = reader.record_counts()
-        reader.close()
         manifest = Manifest(
             generation=self.base.generation + 1 if self.base else 1, terms=text.VERSION, domains=names.domains,
             sources=_merged(self.base.sources if self.base else (), self.staging.state.done), text=encoded[0],
@@ -140,12 +151,21 @@ class Finish:
         target = manifest.folder(self.out)
         shutil.rmtree(target, ignore_errors=True)
         self.files.rename(target)
-        part = self.out / f"{NAME}.part"
-        part.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        part = self.staging.folder / f"{NAME}.part"
+        part.write_text(manifest.written(), encoding="utf-8")
+        for path in (target, part, self.out):
+            _flush(path)
         part.replace(self.out / NAME)
-        if self.base is not None:
-            shutil.rmtree(self.base.folder(self.out), ignore_errors=True)
         return manifest
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk with a file or folder, so that no crash of the machine leaves a manifest of lost files."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _merged(before: Sequence[Stock], added: Sequence[Stock]) -> tuple[Stock, ...]:

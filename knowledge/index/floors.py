@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from ..corpus import shipped_passages
 from ..encoders.protocol import Encoder, Vectors
@@ -14,19 +18,40 @@ ENOUGH = 200
 SPREAD = 2.0
 """Standard deviations above the mean of unrelated pairs."""
 
+Rows: TypeAlias = Callable[[npt.NDArray[np.int64]], Vectors]
+"""The vectors of a collection with these numbers: float32 [n, dimension]."""
 
-def unrelated(encoder: Encoder, vectors: Vectors) -> float:
-    """The cosine similarity that random pairs of `vectors` (float32 [n, dimension]) hardly reach, in [0, 1].
 
-    A small collection may be about one thing only: then a text encoder is asked about the shipped passages, which are
-    about many; of a few pictures nothing can be said, and the floor is 0.
+def between_texts(encoder: Encoder, rows: Rows, count: int) -> float:
+    """The cosine similarity that random pairs of the `count` texts hardly reach, in [0, 1].
+
+    A small collection may be about one thing only: then the encoder is asked about the shipped passages, which are
+    about many.
     """
-    if len(vectors) < ENOUGH:
-        if "text" not in encoder.reads:
-            return 0.0
-        vectors = encoder.encode_texts([f"{passage.title}. {passage.text}" for passage in shipped_passages()])
+    if count >= ENOUGH:
+        return _floor(rows, count, rows, count)
+    vectors = encoder.encode_texts([f"{passage.title}. {passage.text}" for passage in shipped_passages()])
+    return _floor(vectors.__getitem__, len(vectors), vectors.__getitem__, len(vectors))
+
+
+def between_pictures(rows: Rows, count: int) -> float:
+    """The same for pictures; of a few nothing can be said, and the floor is 0."""
+    return _floor(rows, count, rows, count) if count >= ENOUGH else 0.0
+
+
+def between_text_and_picture(encoder: Encoder, rows: Rows, count: int) -> float:
+    """The same for a text and a picture, which are never as alike as two texts or two pictures; 0 for an encoder that
+    does not read both. The texts are what the shipped passages are about."""
+    if "text" not in encoder.reads or not count:
+        return 0.0
+    texts = encoder.encode_texts([passage.title for passage in shipped_passages()], query=True)
+    return _floor(texts.__getitem__, len(texts), rows, count, same=False)
+
+
+def _floor(ones: Rows, first: int, others: Rows, second: int, *, same: bool = True) -> float:
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, len(vectors), (2, PAIRS))
-    apart = one != other
-    similarity = np.einsum("ij,ij->i", vectors[one[apart]], vectors[other[apart]])
+    one, other = rng.integers(0, first, PAIRS), rng.integers(0, second, PAIRS)
+    if same:
+        one, other = one[one != other], other[one != other]
+    similarity = np.einsum("ij,ij->i", ones(one), others(other))
     return round(float(np.clip(similarity.mean() + SPREAD * similarity.std(), 0.0, 1.0)), 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +31,30 @@ def open_index(folder: Path) -> Index:
     it was built by a version that made other terms of texts.
     """
     manifest = read_manifest(folder)
-    check_files(folder, manifest)
+    try:
+        return _opened(folder, manifest)
+    except (OSError, SetupError):
+        if read_manifest(folder) == manifest:
+            raise
+        return open_index(folder)  # a build has just published others, and taken away the files of this manifest
+
+
+def _opened(folder: Path, manifest: Manifest) -> Index:
     if manifest.terms != text.VERSION:
         raise SetupError(
             expected=f"an index whose terms are {text.VERSION}",
             got=manifest.terms,
             fix="build it again into another folder",
         )
+    check_files(folder, manifest)
     files = manifest.folder(folder)
     reader = catalogue.Reader(files / catalogue.NAME)
-    text_encoder, image_encoder = _encoder(manifest.text), _encoder(manifest.image)
+    shown = manifest.pictures or manifest.records
+    text_encoder, image_encoder = _encoder(manifest.text), _encoder(manifest.image if shown else None)
     spaces = {"meaning": manifest.text, "look": manifest.image}
     floors = {name: encoded.floor for name, encoded in spaces.items() if encoded}
+    if manifest.image:
+        floors["described"] = manifest.image.described
 
     def records(patient_id: str) -> Shelf | None:
         found = reader.records(patient_id)
@@ -52,15 +65,19 @@ def open_index(folder: Path) -> Index:
             [passage for passage, _, _ in found], np.stack(meanings) if meanings else None, [look for *_, look in found]
         )
 
-    return Index.over(
-        _common(manifest, files, reader), records, manifest.version, text_encoder=text_encoder,
-        image_encoder=image_encoder, limits=Limits(**floors),
-    )  # fmt: skip
+    with ExitStack() as opened:
+        opened.callback(reader.close)
+        index = Index.over(
+            _common(manifest, files, reader), records, manifest.version, text_encoder=text_encoder,
+            image_encoder=image_encoder, limits=Limits(**floors), close=reader.close,
+        )  # fmt: skip
+        opened.pop_all()
+    return index
 
 
 def _common(manifest: Manifest, files: Path, reader: catalogue.Reader) -> Shelf:
     passages: Sequence[Passage] = catalogue.Stored(reader, manifest.passages)
-    columns = np.load(files / "columns.npy", mmap_mode="r", allow_pickle=False)[: manifest.passages]
+    columns = np.asarray(np.load(files / "columns.npy", mmap_mode="r", allow_pickle=False))[: manifest.passages]
     names = Names(domains=manifest.domains, sources=source_names(manifest.sources))
     opened = [
         VectorIndex.open(files / f"{name}.faiss", encoded.kind) if encoded and encoded.vectors else None
@@ -74,7 +91,8 @@ def _common(manifest: Manifest, files: Path, reader: catalogue.Reader) -> Shelf:
 
 def _mapped(path: Path) -> npt.NDArray[np.uint32]:
     """A raw file of numbers, memory-mapped."""
-    return np.memmap(path, dtype="<u4", mode="r") if path.stat().st_size else np.empty(0, dtype=np.uint32)
+    # As a plain array: every slice of a memmap costs ten times that of one.
+    return np.asarray(np.memmap(path, dtype="<u4", mode="r") if path.stat().st_size else np.empty(0, dtype=np.uint32))
 
 
 def _encoder(encoded: Encoded | None) -> Encoder | None:

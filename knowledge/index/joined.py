@@ -35,8 +35,8 @@ class Joined:
         found = (store.search(query, picture) for store in self.stores)
         kept: dict[str, Hit] = {}
         for hit in chain.from_iterable(zip_longest(*found)):
-            if hit is not None:
-                kept.setdefault(hit.passage.text or hit.passage.id, hit)
+            if hit is not None:  # the same text may be in two stores; pictures of one class are described alike
+                kept.setdefault(hit.passage.text if hit.passage.picture is None else hit.passage.id, hit)
         return tuple(kept.values())[: query.limit]
 
 

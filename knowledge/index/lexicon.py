@@ -13,15 +13,24 @@ from typing import Protocol
 
 from .postings import Postings, idf
 
+VERSION = "spelling-1"
+"""Changes whenever a word would be respelt as another."""
+
 SIMILAR_SPELLING = 0.6
 """Dice of n-grams from which two words may be one misspelt: `weather` and `rather` have 0.55."""
 
 CONTRARY = (
     ("hypo", "hyper"), ("brady", "tachy"), ("intra", "inter"), ("intra", "infra"), ("inter", "infra"), ("ante", "anti"),
-    ("supra", "infra"), ("pre", "post"), ("macro", "micro"), ("endo", "exo"), ("ab", "ad"),
+    ("supra", "infra"), ("supra", "sub"), ("pre", "post"), ("macro", "micro"), ("endo", "exo"), ("ab", "ad"),
+    ("", "a"), ("", "ab"), ("", "an"), ("", "anti"), ("", "de"), ("", "dis"), ("", "im"), ("", "in"), ("", "ir"),
+    ("", "non"), ("", "un"),
 )  # fmt: skip
-"""Beginnings that turn a word's meaning round and are spelt alike or seen beside each other."""
+"""Beginnings that turn a word's meaning round and are spelt alike or seen beside each other, or beside none."""
 
+SHORTEST, LONGEST = 5, 40
+"""Letters of a word that may be misspelt: shorter are units and abbreviations, longer no words."""
+
+MOST_RESPELT = 24  # unknown words from which a query is no longer prose with slips in it
 NEAR_TERMS = 50
 """Terms that share most 3-grams with an unknown one; only these are compared with it."""
 
@@ -75,41 +84,55 @@ class Lexicon:
         return {number: weight for number, weight in known if number is not None}
 
     def respelt(self, words: Iterable[str]) -> dict[str, tuple[str, float]]:
-        """For each word it does not know the most similarly spelt term it does, and how similar (Dice of n-grams);
-        words without one of at least SIMILAR_SPELLING are left out, and so is a term that says the contrary."""
-        found: dict[str, tuple[str, float]] = {}
-        for word in sorted(set(words)):
-            if self.vocabulary.number(word) is None:
-                similarity, term = max(self._near(word), default=(0.0, ""))
-                if similarity >= SIMILAR_SPELLING:
-                    found[word] = (term, similarity)
-        return found
+        """For each word it does not know the most similarly spelt term it does, and how similar (Dice of n-grams).
+
+        Left out are words without one of at least SIMILAR_SPELLING, terms that say the contrary, and whatever holds a
+        digit or is too short or too long: a number, a unit or a gene is what it is. Nothing is respelt where more than
+        MOST_RESPELT words are unknown.
+        """
+        unknown = [word for word in sorted(set(words)) if _spelt(word) and self.vocabulary.number(word) is None]
+        if len(unknown) > MOST_RESPELT:
+            return {}
+        near = {word: max(self._near(word), default=(0.0, "")) for word in unknown}
+        return {word: (term, similarity) for word, (similarity, term) in near.items() if similarity}
 
     def _near(self, word: str) -> list[tuple[float, str]]:
+        """The terms it may be, each with its similarity."""
         terms, holding = self._trigrams
         own = _ngrams(word, 3, 3)
         shared = Counter(number for gram in own for number in holding.get(gram, ()))
         nearest = sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))[:NEAR_TERMS]
-        near = (terms[number] for number, _ in nearest)
-        grams = _ngrams(word, 3, 5)
-        return [(_dice(grams, _ngrams(term, 3, 5)), term) for term in near if not _contrary(word, term)]
+        scored = [(_alike(word, terms[number]), terms[number]) for number, _ in nearest]
+        return [(score, term) for score, term in scored if score >= SIMILAR_SPELLING and not _contrary(word, term)]
 
     @cached_property
     def _trigrams(self) -> tuple[Sequence[str], dict[str, list[int]]]:
-        """Every term, and which of them hold each 3-gram: made for the first unknown word."""
-        terms = self.vocabulary.every()
+        """The terms a word may be a misspelling of, and which of them hold each 3-gram: made for the first unknown
+        word."""
+        terms = sorted(filter(_spelt, self.vocabulary.every()))
         holding: dict[str, list[int]] = {}
         for number, term in enumerate(terms):
-            for gram in sorted(_ngrams(term, 3, 3)):
+            for gram in _ngrams(term, 3, 3):
                 holding.setdefault(gram, []).append(number)
         return terms, holding
 
 
-def _contrary(one: str, other: str) -> bool:
-    """Whether two words begin with opposites: `hypokalemia` is no misspelt `hyperkalemia`."""
-    return any(
-        (one.startswith(a) and other.startswith(b)) or (one.startswith(b) and other.startswith(a)) for a, b in CONTRARY
-    )
+def _spelt(word: str) -> bool:
+    return SHORTEST <= len(word) <= LONGEST and not any(sign.isdecimal() for sign in word)
+
+
+def _contrary(word: str, term: str) -> bool:
+    """Whether the word is rather the term's opposite: no `hypperkalemia` is a misspelt `hypokalemia`, as it is more
+    like `hyperkalemia`, known or not."""
+    for pair in CONTRARY:
+        for own, other in (pair, pair[::-1]):
+            if not term.startswith(own):
+                continue
+            if other and own and word.startswith(other):
+                return True
+            if _alike(word, other + term.removeprefix(own)) >= _alike(word, term):
+                return True
+    return False
 
 
 def _ngrams(term: str, shortest: int, longest: int) -> frozenset[str]:
@@ -118,5 +141,7 @@ def _ngrams(term: str, shortest: int, longest: int) -> frozenset[str]:
     return frozenset(marked[i : i + n] for n in range(shortest, longest + 1) for i in range(len(marked) - n + 1))
 
 
-def _dice(one: frozenset[str], other: frozenset[str]) -> float:
+def _alike(word: str, term: str) -> float:
+    """Dice of the n-grams of both."""
+    one, other = _ngrams(word, 3, 5), _ngrams(term, 3, 5)
     return 2 * len(one & other) / (len(one) + len(other))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ...core.canonical import digest
 from ...core.errors import InputError, SetupError
@@ -37,7 +38,8 @@ class Stock(Frozen):
 
 class Encoded(Frozen):
     """One space of vectors: the encoder that made them (`spec` makes it again, `identity` is its hash), how they are
-    kept, and the similarity that unrelated pairs do not reach."""
+    kept, and the similarity that unrelated pairs do not reach: `floor` of two texts or two pictures, `described` of a
+    text and a picture, where the encoder reads both."""
 
     spec: str
     identity: str
@@ -46,6 +48,7 @@ class Encoded(Frozen):
     kind: Kind
     vectors: int
     floor: float
+    described: float = 0.0
 
 
 class File(Frozen):
@@ -77,6 +80,12 @@ class Manifest(Frozen):
         """Hash of all of it, but for how often the index was added to."""
         return digest(self.model_dump(mode="json", exclude={"generation"}))
 
+    def written(self) -> str:
+        """It as the file `manifest.json` has it, with its own hash."""
+        return (
+            json.dumps({**self.model_dump(mode="json"), "version": self.version}, indent=2, ensure_ascii=False) + "\n"
+        )
+
     def folder(self, index: Path) -> Path:
         """Where the files of the index at `index` lie."""
         return index / f"{self.generation:04d}"
@@ -86,19 +95,24 @@ def read_manifest(index: Path) -> Manifest:
     """The manifest of the index at `index`. Raises InputError when there is none, SetupError for a damaged one."""
     path = index / NAME
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        fields = json.loads(path.read_bytes())
+        stated = fields.pop("version", "") if isinstance(fields, dict) else ""
+        manifest = Manifest.model_validate(fields)
+        if manifest.version != stated:
+            raise ValueError(f"one that was altered: its hash is not {stated!r}")
     except FileNotFoundError as error:
         raise InputError(
             expected=f"an index in {str(index)!r}",
             got="a folder without manifest.json" if index.is_dir() else "no such folder",
             fix=f"type: polyclinic index build SOURCE --out {index}",
         ) from error
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise SetupError(
             expected=f"a manifest of this version in {path}",
             got=str(error).splitlines()[0],
             fix="build the index again into another folder",
         ) from error
+    return manifest
 
 
 def check_files(index: Path, manifest: Manifest) -> None:

@@ -7,6 +7,7 @@ memory-mapped files; bm25s scores them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -100,7 +101,7 @@ class Postings:
     def open(cls, folder: Path, documents: int) -> Postings:
         """The postings in `folder`, memory-mapped."""
         starts, rows, gains = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in cls.NAMES)
-        return cls(np.asarray(starts), rows, gains, documents)
+        return cls(np.asarray(starts), np.asarray(rows), np.asarray(gains), documents)
 
     def frequency(self, number: int) -> int:
         """In how many documents the term occurs."""
@@ -136,8 +137,17 @@ def _idf(frequency: Ints, documents: int) -> npt.NDArray[np.float64]:
     return np.log1p((documents - frequency + 0.5) / (frequency + 0.5))
 
 
-def _array(folder: Path | None, name: str, dtype: type[np.generic], length: int) -> Any:
-    shape = (max(1, length),)  # nothing cannot be memory-mapped
-    if folder is None:
-        return np.zeros(shape, dtype=dtype)
-    return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+def _array(folder: Path | None, name: str, dtype: npt.DTypeLike, length: int) -> Any:
+    return np.zeros(length, dtype=dtype) if folder is None else on_disk(folder / f"{name}.npy", dtype, length)
+
+
+def on_disk(path: Path, dtype: npt.DTypeLike, length: int) -> Any:
+    """A memory-mapped array in the file `path`, of one element where it would have none, which cannot be mapped.
+
+    Raises OSError when the disk has no place for it: found out while writing, that would end the process.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=(max(1, length),))
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TypeAlias
 
 from ...core.canonical import digest
@@ -18,9 +19,10 @@ from ...core.errors import InputError
 from .. import text
 from ..encoders.protocol import Encoder
 from ..store import Found, Hit, Passage, Picture, Query
-from . import postings
+from . import lexicon, postings, vectors
+from .catalogue import storable
 from .near_duplicates import Held
-from .shelf import TITLE_TIMES, Asked, Shelf
+from .shelf import POOL, TITLE_TIMES, Asked, Shelf
 from .vectors import Mask
 
 RRF_K = 60
@@ -39,15 +41,16 @@ class Limits:
     """What counts as support.
 
     `floor` is the least share of the query's information that a passage found by words must cover, doubled when all
-    it shares is a single term outside the title; `meaning` and `look` the least cosine similarity of one found by
-    meaning or by its picture: what unrelated pairs of the collection do not reach. `cut` is the least share of the best
-    hit's score that a further hit must reach; `drop` the least share of the score before it: where the score falls
-    further from one hit to the next, the rest is left out.
+    it shares is a single term outside the title; `meaning`, `look` and `described` the least cosine similarity of one
+    found by meaning, by how its picture looks or by words that describe its picture: what unrelated pairs of the
+    collection do not reach. `cut` is the least share of the best hit's score that a further hit must reach; `drop` the
+    least share of the score before it: where the score falls further from one hit to the next, the rest is left out.
     """
 
     floor: float = 0.15
     meaning: float = 0.0
     look: float = 0.0
+    described: float = 0.0
     cut: float = 0.5
     drop: float = 0.5
 
@@ -103,7 +106,7 @@ class Index:
     ) -> None:
         # Sorted by id, so that nothing below can depend on the order in which passages came.
         ordered = sorted(passages, key=lambda passage: passage.id)
-        _check_ids(ordered)
+        _check(ordered)
         own: defaultdict[str, list[Passage]] = defaultdict(list)
         for passage in ordered:
             if passage.patient_id is not None:
@@ -123,33 +126,40 @@ class Index:
     @classmethod
     def over(
         cls, common: Shelf, records: Records, content: str, *, text_encoder: Encoder | None = None,
-        image_encoder: Encoder | None = None, limits: Limits,
+        image_encoder: Encoder | None = None, limits: Limits, close: Callable[[], None] = lambda: None,
     ) -> Index:  # fmt: skip
-        """An index over shelves made elsewhere; `content` is a hash of all that is in them."""
+        """An index over shelves made elsewhere; `content` is a hash of all that is in them, `close` shuts them."""
         index = cls.__new__(cls)
         index._set(
             common=common, records=records, content=content, text_encoder=text_encoder, image_encoder=image_encoder,
-            limits=limits,
+            limits=limits, close=close,
         )  # fmt: skip
         return index
 
     def _set(
         self, *, common: Shelf, records: Records, content: str, text_encoder: Encoder | None,
-        image_encoder: Encoder | None, limits: Limits, held: Held | None = None,
+        image_encoder: Encoder | None, limits: Limits, close: Callable[[], None] = lambda: None,
+        held: Held | None = None,
     ) -> None:  # fmt: skip
         self.common, self.limits = common, limits
         self.text_encoder, self.image_encoder = text_encoder, image_encoder
-        self._records, self._content = records, content
+        self._records, self._content, self.close = records, content, close
         self._shelves: OrderedDict[str, Shelf | None] = OrderedDict()
         self._lock = threading.Lock()
         self._held = held
         parameters = [
-            vars(limits), postings.K1, postings.B, RRF_K, TITLE_TIMES, LONE, RESPELT_FLOOR, SECOND_SENTENCE, ALIKE,
-            PER_DOCUMENT, text.VERSION,
+            vars(limits), postings.K1, postings.B, POOL, RRF_K, TITLE_TIMES, LONE, RESPELT_FLOOR, SECOND_SENTENCE,
+            ALIKE, PER_DOCUMENT, text.VERSION, lexicon.VERSION, vectors.SEARCH_BREADTH, vectors.PROBES,
         ]  # fmt: skip
         encoders = [encoder.identity if encoder else None for encoder in (text_encoder, image_encoder)]
         left_out = held.rows.tolist() if held else []
         self._version = digest([content, encoders, parameters, left_out])
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def version(self) -> str:
@@ -175,21 +185,21 @@ class Index:
         index = Index.__new__(Index)
         index._set(
             common=self.common, records=self._records, content=self._content, text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder, limits=self.limits,
+            image_encoder=self.image_encoder, limits=self.limits, close=self.close,
             held=Held.among(self.common.passages, texts, documents, already=self._held),
         )  # fmt: skip
         return index
 
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         """Hits, best first, ties by shelf and row; empty when nothing supports the query. Thread-safe."""
-        asked = self._asked(query, picture)
         shelves = self._shelves_for(query)
+        asked = self._asked(query, picture, shelves)
         found = [self._supported(self._candidates(shelf, asked, self._mask(shelf, query))) for shelf in shelves]
-        best = max((candidate.score for candidates in found for candidate in candidates), default=0.0)
-        if best < RESPELT_FLOOR and asked.words:
+        best = max((one.score for one in chain(*found)), default=0.0)
+        shown = asked.look is not None and any(one.found == "image" for one in chain(*found))
+        if best < RESPELT_FLOOR and not shown:
             respelt = [self._supported(self._respelt(shelf, asked, self._mask(shelf, query))) for shelf in shelves]
-            if max((candidate.score for candidates in respelt for candidate in candidates), default=0.0) > best:
-                found = respelt
+            found = respelt if any(one.score > best for one in chain(*respelt)) else found
         places = [(place, number, one) for number, ones in enumerate(found) for place, one in enumerate(ones)]
         merged = [one for _, _, one in sorted(places, key=lambda item: item[:2])]
         weights = self._weights(self.common, asked.words)
@@ -197,24 +207,22 @@ class Index:
 
     def rank(self, query: Query, picture: Picture | None = None) -> tuple[Passage, ...]:
         """The fused ranking of the common shelf before floor, cut and limit are applied: for measuring."""
-        asked = self._asked(query, picture)
+        asked = self._asked(query, picture, [self.common])
         fused = _fused(self._rankings(self.common, asked, self._mask(self.common, query)).values())
         return tuple(self.common.passages[row] for row in fused)
 
-    def _asked(self, query: Query, picture: Picture | None) -> Asked:
+    def _asked(self, query: Query, picture: Picture | None, shelves: Sequence[Shelf]) -> Asked:
+        """What was asked, as vectors too where there is something to compare them with."""
         meaning = look = described = None
-        if query.text and self.text_encoder is not None and self._has_vectors:
+        said = bool(query.text.strip())
+        if said and self.text_encoder is not None and any(shelf.meaning is not None for shelf in shelves):
             meaning = self.text_encoder.encode_texts([query.text], query=True)[0]
-        if self.image_encoder is not None:
+        if self.image_encoder is not None and any(shelf.look is not None for shelf in shelves):
             if picture is not None and query.image is not None:
                 look = self.image_encoder.encode_pictures([picture])[0]
-            if query.text and "text" in self.image_encoder.reads:
+            if said and "text" in self.image_encoder.reads:
                 described = self.image_encoder.encode_texts([query.text], query=True)[0]
         return Asked(query=query, words=text.terms(query.text), meaning=meaning, look=look, described=described)
-
-    @property
-    def _has_vectors(self) -> bool:
-        return self.common.meaning is not None or not len(self.common)
 
     def _shelves_for(self, query: Query) -> list[Shelf]:
         """The common shelf and the asking patient's own, as far as there is something on them."""
@@ -253,15 +261,15 @@ class Index:
         weights = shelf.lexicon.numbered(self._weights(shelf, asked.words))
         single = len(set(asked.words)) == 1
         near = {row: score for row, score in rankings.get("meaning", ()) if score >= self.limits.meaning}
-        looks = {row: score for name in ("described", "image") for row, score in rankings.get(name, ())}
-        looks = {row: score for row, score in looks.items() if score >= self.limits.look}
+        looks = {row: score for row, score in rankings.get("described", ()) if score >= self.limits.described}
+        looks |= {row: score for row, score in rankings.get("image", ()) if score >= self.limits.look}
         found = []
         for row in _fused(rankings.values())[: _reach(asked.query)]:
             share = _share(shelf, row, weights, self.limits.floor, single=single)
             ways: list[tuple[float, Found]] = [
                 (share, "words"), (near.get(row, 0.0), "meaning"), (looks.get(row, 0.0), "image"),
             ]  # fmt: skip
-            score, way = ways[2] if asked.query.image is not None and row in looks else max(ways)
+            score, way = ways[2] if asked.look is not None and row in looks else max(ways)
             if score > 0:
                 found.append(_Candidate(shelf, row, min(1.0, score), way))
         return found
@@ -332,10 +340,10 @@ def _share(shelf: Shelf, row: int, weights: Mapping[int, float], floor: float, *
 def _diverse(candidates: Sequence[_Candidate], limit: int) -> list[_Candidate]:
     """The first that tell something new: not the words of one before them, nor a third piece of one document."""
     kept: list[_Candidate] = []
-    pieces: Counter[tuple[str, str]] = Counter()
+    pieces: Counter[tuple[str | None, str, str]] = Counter()
     for one in candidates:
         passage = one.passage
-        document = (passage.source, passage.document)
+        document = (passage.patient_id, passage.source, passage.document)
         if any(one.repeats(other) for other in kept) or (passage.document and pieces[document] >= PER_DOCUMENT):
             continue
         pieces[document] += 1
@@ -358,7 +366,7 @@ def _best_span(written: str, weights: Mapping[str, float]) -> tuple[int, int]:
 
     def covered(first: int, last: int) -> float:
         present = frozenset().union(*known[first : last + 1])
-        return math.fsum(weight for word, weight in weights.items() if word in present)
+        return math.fsum(weights[word] for word in present if word in weights)
 
     alone = [covered(i, i) for i in range(len(pieces))]
     best = max(range(len(pieces)), key=lambda i: (alone[i], -i))
@@ -369,10 +377,16 @@ def _best_span(written: str, weights: Mapping[str, float]) -> tuple[int, int]:
     return pieces[first][0], pieces[last][1]
 
 
-def _check_ids(passages: Sequence[Passage]) -> None:
+def _check(passages: Sequence[Passage]) -> None:
+    """Raises InputError for an id that stands twice and for a text that is none, which no file could keep."""
     count = Counter((passage.patient_id, passage.id) for passage in passages)
     repeated = sorted(key for (_, key), times in count.items() if times > 1)
     if repeated:
         raise InputError(
             expected="one passage per id", got=f"the id {repeated[0]!r} twice", fix="rename or drop one of the two"
+        )
+    strange = next((passage.id for passage in passages if not storable(passage)), None)
+    if strange is not None:
+        raise InputError(
+            expected="passages of Unicode text", got=f"half a character in {strange!r}", fix="replace or drop it"
         )

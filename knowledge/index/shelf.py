@@ -6,7 +6,7 @@ It knows no patients and no floors; `search.py` does.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias, get_args
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.case import Modality
+from ...core.errors import InputError
 from .. import text
 from ..encoders.protocol import Vectors
 from ..store import Passage, Query
@@ -27,6 +28,7 @@ KEPT_FILTERS = 64  # filters whose rows stay in memory
 TITLE_TIMES = 2  # how often a title counts as text
 MODALITIES: tuple[str, ...] = get_args(Modality)
 NO_DATE = np.iinfo(np.int32).min
+MOST_DOMAINS, MOST_SOURCES = 64, 65_536  # what COLUMNS have room for
 
 Ranked: TypeAlias = list[tuple[int, float]]
 
@@ -36,10 +38,15 @@ COLUMNS = np.dtype([("domains", "<u8"), ("modalities", "<u4"), ("source", "<u2")
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """What the bits and numbers in COLUMNS stand for."""
+    """What the bits and numbers in COLUMNS stand for. Raises InputError for more of them than there is room for."""
 
     domains: tuple[str, ...]
     sources: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for what, most in (("domains", MOST_DOMAINS), ("sources", MOST_SOURCES)):
+            if (count := len(getattr(self, what))) > most:
+                raise InputError(expected=f"at most {most} {what}", got=f"{count}", fix="give related ones one name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,9 @@ class Shelf:
 
     def allowed(self, query: Query) -> Mask | None:
         """Which rows the query may see, bool [n]; None when it may see all."""
-        mask: Mask | None = self._allowed(query.domains, query.sources, query.modality, query.until)
+        if not (query.domains or query.sources or query.modality or query.until):
+            return None
+        mask: Mask = self._allowed(query.domains, query.sources, query.modality, query.until)
         return mask
 
     def terms(self, row: int) -> frozenset[int]:
@@ -148,7 +157,7 @@ class Shelf:
         sources: tuple[str, ...],
         modality: Modality | None,
         until: datetime.date | None,
-    ) -> Mask | None:
+    ) -> Mask:
         conditions: list[Mask] = []
         columns = self._columns
         if domains:
@@ -162,8 +171,6 @@ class Shelf:
             conditions.append(np.isin(columns["source"], numbers))
         if until is not None:
             conditions.append(columns["date"] <= until.toordinal())  # NO_DATE is the least
-        if not conditions:
-            return None
         mask: Mask = np.logical_and.reduce(conditions)
         return mask
 
@@ -184,8 +191,8 @@ def column(passage: Passage, names: Names) -> tuple[int, int, int, int]:
     )
 
 
-def _bits(chosen: Iterable[str], names: Sequence[str]) -> int:
-    return sum(1 << number for number, name in enumerate(names) if name in set(chosen))
+def _bits(chosen: Collection[str], names: Sequence[str]) -> int:
+    return sum(1 << number for number, name in enumerate(names) if name in chosen)
 
 
 def _ranked(scores: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> Ranked:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,20 @@ class Staging:
         self.folder = index / FOLDER
         if not self._begun(plan):
             self._begin(plan, base)
+        with ExitStack() as opened:
+            self._open(opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, opened: ExitStack) -> None:
         self.connection = sqlite3.connect(self.folder / catalogue.NAME, isolation_level=None)
+        opened.callback(self.connection.close)
         self.state = State.model_validate_json(self.connection.execute("SELECT value FROM state").fetchone()[0])
         self.vocabulary: dict[str, int] = dict(self.connection.execute("SELECT term, number FROM terms"))
+        self._files = {}
         for name in (*KEPT, *VECTORS):
             with (self.folder / name).open("ab") as file:
                 file.truncate(self.state.sizes.get(name, 0))
-        self._files = {name: (self.folder / name).open("ab") for name in (*KEPT, *VECTORS)}
+            self._files[name] = opened.enter_context((self.folder / name).open("ab"))
 
     def _begun(self, plan: Json) -> bool:
         try:
@@ -75,8 +83,8 @@ class Staging:
         return bool(begun == plan)
 
     def _begin(self, plan: Json, base: tuple[Path, Manifest] | None) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        drop(self.folder.parent)
+        self.folder.mkdir()
         state = State()
         if base is not None:
             for name in (catalogue.NAME, *KEPT):
@@ -119,6 +127,11 @@ class Staging:
         return np.memmap(self.folder / name, dtype=dtype, mode="r")
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self.connection.close()
+        self._opened.close()
+
+
+def drop(index: Path) -> None:
+    """Delete what was read. The plan goes first: without it, what is left of a folder counts for nothing."""
+    (index / FOLDER / _PLAN).unlink(missing_ok=True)
+    if (index / FOLDER).exists():
+        shutil.rmtree(index / FOLDER)

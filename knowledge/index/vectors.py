@@ -5,14 +5,16 @@ It knows rows, not passages. Vectors have unit norm, so the inner product is the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import MissingExtraError
+from ...core.errors import MissingExtraError, SetupError, StorageError
 from ..encoders.protocol import Vectors
 
 Kind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
@@ -28,6 +30,7 @@ PROBES = 32  # inverted lists an IVF-PQ search opens
 EVERY_LIST = 1 << 30
 CODE_BYTES = 48
 TRAINING = 64  # vectors per inverted list that an IVF-PQ index is trained on
+TRAINED_FROM = 10_000  # vectors below which codes cannot be learnt well
 EXACT_BELOW = 20_000
 """Where a filter leaves fewer rows than this, they are compared one by one: a graph search would starve."""
 
@@ -41,7 +44,9 @@ class VectorIndex:
     def __init__(self, index: Any, kind: Kind) -> None:
         self.kind = kind
         self._index = index
-        self._gpu = _on_gpu(index, kind)
+        if kind == "ivfpq":
+            index.nprobe = PROBES  # what a GPU goes by, which takes no parameters
+        self._gpu_lock = threading.Lock()  # a GPU index answers one search at a time
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -59,27 +64,35 @@ class VectorIndex:
 
     @classmethod
     def open(cls, path: Path, kind: Kind) -> VectorIndex:
-        """The index in a file, memory-mapped."""
+        """The index in a file, memory-mapped. Raises SetupError when it is none of that kind."""
         faiss = _faiss()
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            raise SetupError(
+                expected=f"vectors in {path}", got=_said(error), fix="build the index again into another folder"
+            ) from error
         return cls(index, kind)
 
     def nearest(self, vector: Vectors, limit: int, allowed: Mask | None = None) -> Nearest:
         """The `limit` nearest rows to `vector` (float32 [dimension]) among the allowed ones (bool [n], all when None),
         nearest first: similarities float32 [k] and rows int64 [k], k ≤ limit."""
-        if allowed is not None:
-            rows = np.flatnonzero(allowed)
-            if self.kind != "ivfpq" and len(rows) < min(EXACT_BELOW, len(self)):
-                return self._exact(vector, rows, limit)
-        if self._gpu is not None:
-            found = self._on_gpu(vector, limit, allowed)
-            if found is not None:
-                return found
-        scores, rows = self._index.search(
-            vector.reshape(1, -1), min(limit, len(self)), params=_parameters(self.kind, allowed)
-        )
-        real = rows[0] >= 0
-        return scores[0][real], rows[0][real]
+        left = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        if left == len(self):
+            allowed = None
+        limit, few = min(limit, left), allowed is not None and left < EXACT_BELOW
+        if not limit:
+            return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int64)
+        if allowed is not None and few and self.kind != "ivfpq":
+            return self._exact(vector, allowed, limit)
+        found = None if few else self._by_gpu(vector, limit, allowed)
+        if found is None:
+            parameters = _parameters(self.kind, allowed, every_list=few)
+            scores, rows = self._index.search(vector.reshape(1, -1), limit, params=parameters)
+            found = scores[0][rows[0] >= 0], rows[0][rows[0] >= 0]
+        if len(found[1]) < limit and allowed is not None and self.kind == "hnsw":
+            return self._exact(vector, allowed, limit)  # the graph led too few ways to allowed rows
+        return found
 
     @property
     def stored(self) -> Vectors:
@@ -87,20 +100,30 @@ class VectorIndex:
         which keeps none."""
         faiss = _faiss()
         flat = self._index if self.kind == "flat" else faiss.downcast_index(self._index.storage)
-        view: Vectors = faiss.rev_swig_ptr(flat.get_xb(), len(self) * self.dimension)
-        return view.reshape(len(self), self.dimension)
+        view = faiss.rev_swig_ptr(flat.get_xb(), len(self) * self.dimension)
+        return np.asarray(_Kept(view.reshape(len(self), self.dimension), self._index))
 
-    def _exact(self, vector: Vectors, rows: npt.NDArray[np.int64], limit: int) -> Nearest:
-        scores = self.stored[rows] @ vector
+    def _exact(self, vector: Vectors, allowed: Mask, limit: int) -> Nearest:
+        rows, stored = np.flatnonzero(allowed), self.stored
+        scores = np.concatenate([stored[rows[first : first + CHUNK]] @ vector for first in range(0, len(rows), CHUNK)])
         best = np.argsort(-scores, kind="stable")[:limit]
         return scores[best], rows[best]
 
-    def _on_gpu(self, vector: Vectors, limit: int, allowed: Mask | None) -> Nearest | None:
-        """The nearest allowed rows, or None when there may be more than the GPU can give: it knows no filter."""
+    @cached_property
+    def _gpu(self) -> Any:
+        return _moved_to_gpu(self._index, self.kind)
+
+    def _by_gpu(self, vector: Vectors, limit: int, allowed: Mask | None) -> Nearest | None:
+        """The nearest allowed rows; None without a GPU, or where it may not reach them all: it knows no filter."""
         most = min(limit if allowed is None else GPU_MOST, len(self))
-        scores, rows = self._gpu.search(vector.reshape(1, -1), most)
+        if limit > GPU_MOST:
+            return None
+        with self._gpu_lock:
+            if self._gpu is None:
+                return None
+            scores, rows = self._gpu.search(vector.reshape(1, -1), most)
         real = rows[0] >= 0 if allowed is None else (rows[0] >= 0) & allowed[rows[0]]
-        if allowed is not None and int(real.sum()) < limit and most < len(self):
+        if np.count_nonzero(real) < limit:
             return None
         return scores[0][real][:limit], rows[0][real][:limit]
 
@@ -111,9 +134,10 @@ def write_vectors(
 ) -> None:  # fmt: skip
     """Write an index over the `count` vectors that `chunks()` yields, float32 [n, dimension] at a time.
 
-    Vectors are added one after the other by one thread, so that the file is the same every time. Besides the index
+    Vectors are added one after the other by one thread, so that the same chunks make the same file. Besides the index
     itself (4 · dimension bytes a vector, and 8 · LINKS for HNSW) only one chunk is in memory. They are added to the
-    index of the same kind in the file `base` where one is given. `step` is told how many were added.
+    index of the same kind in the file `base` where one is given. `step` is told how many were added. Raises
+    StorageError when the file cannot be written.
     """
     faiss = _faiss()
     threads = faiss.omp_get_max_threads()
@@ -125,14 +149,22 @@ def write_vectors(
                 part = vectors[first : first + CHUNK]
                 index.add(np.ascontiguousarray(part, dtype=np.float32))
                 step(len(part))
-        faiss.write_index(index, str(path))
+        try:
+            faiss.write_index(index, str(path))
+        except RuntimeError as error:
+            raise StorageError(
+                expected=f"to write {path}", got=_said(error), fix="free space on the disk, then type the command again"
+            ) from error
     finally:
         faiss.omp_set_num_threads(threads)
 
 
-def kind_for(count: int) -> Kind:
-    """Flat while comparing with every vector is fast, HNSW above."""
-    return "flat" if count < FLAT_BELOW else "hnsw"
+def kind_for(count: int, wanted: Kind | None) -> Kind:
+    """The kind that is wanted, but flat while there are too few vectors to learn codes from; when none is: flat while
+    comparing with every vector is fast, HNSW above."""
+    if wanted == "ivfpq" and count < TRAINED_FROM:
+        return "flat"
+    return wanted or ("flat" if count < FLAT_BELOW else "hnsw")
 
 
 def _empty(kind: Kind, dimension: int, count: int, chunks: Callable[[], Iterable[Vectors]]) -> Any:
@@ -145,14 +177,14 @@ def _empty(kind: Kind, dimension: int, count: int, chunks: Callable[[], Iterable
         index.hnsw.efSearch = SEARCH_BREADTH
         return index
     lists = max(1, int(count**0.5))
-    words = f"IVF{lists},PQ{_code_bytes(dimension)}"
+    words = f"IVF{lists},PQ{_code_bytes(dimension)}np"  # np: codes are not reordered, which takes minutes for nothing
     index = faiss.index_factory(dimension, words, faiss.METRIC_INNER_PRODUCT)
-    index.train(_sample(chunks(), count, most=max(TRAINING * lists, 10_000)))
+    index.train(_sample(chunks(), count, most=max(TRAINING * lists, TRAINED_FROM)))
     return index
 
 
 def _code_bytes(dimension: int) -> int:
-    """The number of bytes a vector becomes: the largest divisor of its dimension up to CODE_BYTES."""
+    """The number of bytes that a vector becomes: the largest divisor of its dimension up to CODE_BYTES."""
     return next(size for size in range(CODE_BYTES, 0, -1) if dimension % size == 0)
 
 
@@ -165,7 +197,7 @@ def _sample(chunks: Iterable[Vectors], count: int, *, most: int) -> Vectors:
     return np.concatenate(taken)
 
 
-def _parameters(kind: Kind, allowed: Mask | None) -> Any:
+def _parameters(kind: Kind, allowed: Mask | None, *, every_list: bool) -> Any:
     """How one search goes; selector and parameters live as long as the search, which holds them."""
     faiss = _faiss()
     # The constructors that take keywords are added at run time; the type hints do not know them.
@@ -176,18 +208,34 @@ def _parameters(kind: Kind, allowed: Mask | None) -> Any:
     if kind == "hnsw":
         return faiss.SearchParametersHNSW(efSearch=SEARCH_BREADTH, **chosen)
     if kind == "ivfpq":
-        few = allowed is not None and np.count_nonzero(allowed) < EXACT_BELOW
-        return faiss.SearchParametersIVF(nprobe=EVERY_LIST if few else PROBES, **chosen)
+        return faiss.SearchParametersIVF(nprobe=EVERY_LIST if every_list else PROBES, **chosen)
     return faiss.SearchParameters(**chosen) if chosen else None
 
 
-def _on_gpu(index: Any, kind: Kind) -> Any:
-    """The index on the first GPU, when faiss sees one: HNSW's vectors are compared one by one there."""
+def _moved_to_gpu(index: Any, kind: Kind) -> Any:
+    """The index on the first GPU, when faiss sees one: HNSW's vectors are compared one by one there. None for what it
+    does not take: too large an index, or codes of another length than it knows."""
     faiss = _faiss()
     if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0:
         return None
     source = faiss.downcast_index(index.storage) if kind == "hnsw" else index
-    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, source)
+    try:
+        return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, source)
+    except RuntimeError:
+        return None
+
+
+class _Kept:
+    """An array over memory that belongs to `owner`, which lives as long as any view of it."""
+
+    def __init__(self, array: Vectors, owner: object) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self.owner = owner
+
+
+def _said(error: RuntimeError) -> str:
+    """What faiss says went wrong, without where in its code."""
+    return str(error).splitlines()[0].rpartition("Error: ")[2]
 
 
 def _faiss() -> Any:

@@ -1,0 +1,311 @@
+"""Building: killed at any moment it ends with the same bytes; refused, or out of disk, the index stays whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from polyclinic.core.canonical import digest
+from polyclinic.core.case import pseudonym
+from polyclinic.core.errors import InputError, RunLockedError, SetupError, StorageError
+from polyclinic.core.locked import open_locked
+from polyclinic.knowledge.index.build import Plan, build_index
+from polyclinic.knowledge.index.folder import open_index
+from polyclinic.knowledge.index.manifest import read_manifest
+from polyclinic.knowledge.sources.open import open_source
+from polyclinic.knowledge.store import Query
+
+WORLD = Path(__file__).with_name("world.py")
+ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a process that forks must have no threads
+
+
+def survivors(where: Path, out: Path, parts: list[str], kills: list[list[Any]]) -> list[dict[str, Any]]:
+    """What is left of builds that were killed, and of the same commands typed again."""
+    command = [sys.executable, str(WORLD), str(where), str(out), json.dumps({"parts": parts, "kills": kills})]
+    done = subprocess.run(command, env={**os.environ, **ALONE}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+KILLS: list[list[Any]] = [
+    *(["watch", number] for number in range(0, 56, 7)),
+    *(["before", number] for number in (*range(0, 60, 20), *range(60, 126, 5))),
+    *(["seconds", 0.01 * 1.7**number] for number in range(6)),
+]
+
+
+@pytest.mark.parametrize("base", [False, True], ids=["build", "increment"])
+def test_a_killed_build_ends_with_the_same_bytes(world: ModuleType, tmp_path: Path, base: bool) -> None:
+    world.write_world(tmp_path / "w")
+    out, whole = tmp_path / "index", tmp_path / "whole"
+    parts = ["pictures", "records"] if base else ["texts", "pictures", "records"]
+    before = None
+    if base:
+        build_index(world.plan(tmp_path / "w", ["texts"]), out)
+        shutil.copytree(out, whole)
+        with open_index(out) as index:
+            before = index.version
+    build_index(world.plan(tmp_path / "w", parts), whole)
+    with open_index(whole) as index:
+        expected, after = world.hashes(whole), index.version
+    found = survivors(tmp_path / "w", out, parts, KILLS)
+    assert len(found) == len(KILLS)
+    for one in found:
+        assert one["again"] == 0, one
+        assert one["hashes"] == expected, one["kill"]
+        assert one["opens"] in ((before, after) if base else (None,)), one["kill"]
+    killed = [one for one in found if one["status"] in (9, -9)]
+    assert len(killed) >= 20
+    if base:
+        assert {one["opens"] for one in killed} == {before, after}
+
+
+def test_nothing_to_add_changes_nothing_and_tidies_up(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out = tmp_path / "index"
+    build_index(world.plan(tmp_path / "w"), out)
+    before = world.hashes(out)
+    (out / "0000").mkdir()
+    (out / "0000" / "rows.npy").write_bytes(b"left by a build that was killed")
+    assert build_index(world.plan(tmp_path / "w"), out) == read_manifest(out)
+    assert world.hashes(out) == before
+
+
+def test_an_increment_finds_what_a_full_build_finds(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w", texts=300)
+    full, grown = tmp_path / "full", tmp_path / "grown"
+    build_index(world.plan(tmp_path / "w"), full)
+    build_index(world.plan(tmp_path / "w", ["texts"]), grown)
+    for part in ("pictures", "records"):  # the encoders are those of the index
+        build_index(world.plan(tmp_path / "w", [part], text_encoder=None, image_encoder=None), grown)
+    one, other = read_manifest(full), read_manifest(grown)
+    assert (other.generation, one.generation) == (3, 1)
+    assert one.files == other.files
+    assert one.version == other.version
+    assert one.text is not None
+    assert one.text.floor > 0
+    with open_index(full) as a, open_index(grown) as b:
+        for words in ("drusen of the macula", "optic nerve", "glaucomma", "number 7"):
+            for patient in (None, pseudonym("Jane Doe 2")):
+                query = Query(text=words, patient_id=patient, limit=20)
+                assert a.search(query) == b.search(query)
+                assert a.rank(query) == b.rank(query)
+
+
+def test_what_is_there_already_and_what_changed_is_counted(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out = tmp_path / "index"
+    build_index(world.plan(tmp_path / "w", ["texts"], text_encoder=None), out)
+    (tmp_path / "w" / "texts" / "t000.md").write_text("# Text 0\n\nIt says otherwise.", encoding="utf-8")
+    (tmp_path / "w" / "texts" / "z.md").write_text("# Z\n\nA coloboma.", encoding="utf-8")
+    manifest = build_index(world.plan(tmp_path / "w", ["texts"], text_encoder=None), out)
+    (stock,) = manifest.sources
+    assert (stock.documents, stock.changed, stock.passages) == (25, 1, manifest.passages)
+    assert stock.already == manifest.passages - 2
+    with open_index(out) as index:
+        assert index.search(Query(text="otherwise")) == ()
+        assert [hit.passage.id for hit in index.search(Query(text="coloboma"))] == ["texts/z.md"]
+
+
+def test_a_build_begun_with_other_sources_is_refused_until_it_is_dropped(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out = tmp_path / "index"
+
+    def stop(what: str, done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_index(world.plan(tmp_path / "w"), out, watch=stop)
+    with pytest.raises(InputError, match=r"--restart"):
+        build_index(world.plan(tmp_path / "w", ["texts"]), out)
+    (tmp_path / "w" / "texts" / "z.md").write_text("another", encoding="utf-8")
+    with pytest.raises(InputError, match=r"whose files have changed"):
+        build_index(world.plan(tmp_path / "w"), out)
+    assert build_index(world.plan(tmp_path / "w", ["texts"]), out, restart=True).pictures == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0001", "lock", "manifest.json"]
+
+
+def test_two_builders_do_not_meet(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out = tmp_path / "index"
+    out.mkdir()
+    lock = open_locked(out / "lock", os.O_CREAT, busy="a test", fix="wait")
+    try:
+        with pytest.raises(RunLockedError, match=r"another build at work"):
+            build_index(world.plan(tmp_path / "w"), out)
+    finally:
+        os.close(lock)
+    build_index(world.plan(tmp_path / "w"), out)
+
+
+def test_a_folder_of_something_else_is_left_alone(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    for name in ("notes.txt", "2023"):
+        out = tmp_path / f"with {name}"
+        out.mkdir()
+        (out / name).mkdir()
+        with pytest.raises(InputError, match=r"an empty folder or an index"):
+            build_index(world.plan(tmp_path / "w"), out)
+        assert (out / name).is_dir()
+
+
+@pytest.mark.parametrize("place", ["/proc/index", "a-file"])
+def test_a_folder_that_cannot_be_written_is_a_clear_error(world: ModuleType, tmp_path: Path, place: str) -> None:
+    world.write_world(tmp_path / "w")
+    (tmp_path / "a-file").write_text("")
+    with pytest.raises(StorageError, match=r"to write the index in"):
+        build_index(world.plan(tmp_path / "w"), tmp_path / place)
+
+
+@pytest.mark.parametrize("most", [1_000, 9_000, 14_000, 30_000, 45_000, 60_000])
+def test_a_full_disk_leaves_the_old_index_whole(world: ModuleType, tmp_path: Path, most: int) -> None:
+    world.write_world(tmp_path / "w", pictures=200)
+    out, whole = tmp_path / "index", tmp_path / "whole"
+    build_index(world.plan(tmp_path / "w", ["texts"]), out)
+    before, version = read_manifest(out), open_index(out).version
+    shutil.copytree(out, whole)
+    build_index(world.plan(tmp_path / "w", ["pictures"]), whole)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        with pytest.raises(StorageError):
+            build_index(world.plan(tmp_path / "w", ["pictures"]), out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_manifest(out) == before
+    with open_index(out) as index:
+        assert index.version == version
+    build_index(world.plan(tmp_path / "w", ["pictures"]), out)
+    assert world.hashes(out) == world.hashes(whole)
+
+
+def test_encoders_that_do_not_fit_are_refused(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    where, plain, out = tmp_path / "w", tmp_path / "plain", tmp_path / "index"
+    build_index(world.plan(where, ["texts", "pictures"], text_encoder=None, image_encoder=None), plain)
+    for name in ("text_encoder", "image_encoder"):
+        fields = {"text_encoder": None, "image_encoder": None, name: world.HashedWords()}
+        with pytest.raises(InputError, match=rf"no {name.replace('_', ' ')}"):
+            build_index(world.plan(where, ["records"], **fields), plain)
+    build_index(world.plan(where, ["texts", "pictures"]), out)
+    for name in ("text_encoder", "image_encoder"):
+        with pytest.raises(InputError, match=r"the encoder of this index, hashed"):
+            build_index(world.plan(where, ["records"], **{name: world.HashedWords(identity="hashed-2")}), out)
+    assert build_index(world.plan(where, ["records"], text_encoder=None), out).records > 0
+
+
+def test_an_image_encoder_may_come_with_the_first_pictures(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out = tmp_path / "index"
+    build_index(world.plan(tmp_path / "w", ["texts"], text_encoder=None, image_encoder=None), out)
+    assert build_index(world.plan(tmp_path / "w", ["pictures"], text_encoder=None), out).pictures > 0
+
+
+def test_pictures_need_somebody_who_reads_them(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    with pytest.raises(SetupError, match=r"a reader of pictures"):
+        build_index(world.plan(tmp_path / "w", ["pictures"], read_picture=None), tmp_path / "index")
+
+
+def test_a_picture_that_cannot_be_read_is_skipped_without_its_name(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+
+    def read(path: Path) -> Any:
+        if path.name == "p003.npy":
+            raise InputError(expected="a picture of at most 9 pixels", got="p003.npy", fix="-")
+        return world.read_picture(path)
+
+    manifest = build_index(world.plan(tmp_path / "w", ["pictures"], read_picture=read), tmp_path / "index")
+    (stock,) = manifest.sources
+    assert stock.skipped == {"a picture that cannot be read: expected a picture of at most 9 pixels": 1}
+    assert "p003" not in manifest.model_dump_json()
+    assert stock.passages + stock.records == 19
+
+
+def test_records_without_a_patient_are_nobodys_unless_shared(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w", patients=2)
+    own = build_index(world.plan(tmp_path / "w", ["records"]), tmp_path / "own")
+    assert (own.passages, own.records, own.patients) == (0, 6, 2)
+    assert own.domains == ()
+    shared = build_index(world.plan(tmp_path / "w", ["records"], shared=True), tmp_path / "shared")
+    assert (shared.passages, shared.records, shared.patients) == (6, 0, 0)
+    with open_index(tmp_path / "own") as index:
+        assert index.search(Query(text="check-up of the macula")) == ()
+    with open_index(tmp_path / "shared") as index:
+        assert index.search(Query(text="check-up of the macula")) != ()
+
+
+def test_half_a_character_is_skipped_and_counted(world: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    lines = [{"id": "1", "title": "a", "content": "drusen \ud800"}, {"id": "2", "title": "b", "content": "macula"}]
+    (tmp_path / "w" / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = open_source(f"medrag:{tmp_path / 'w'}", licence="CC0-1.0", name="texts")
+    try:
+        manifest = build_index(Plan(sources=[source]), tmp_path / "index")
+    except InputError:
+        return  # refused by the reader
+    assert manifest.passages == 1
+    assert manifest.sources[0].skipped == {"a text with half a character in it": 1}
+
+
+def test_vectors_cross_from_flat_to_hnsw(world: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write_world(tmp_path / "w", texts=40)
+    out, flat = tmp_path / "index", tmp_path / "flat"
+    build_index(world.plan(tmp_path / "w", ["texts"]), out)
+    build_index(world.plan(tmp_path / "w", ["texts", "pictures"]), flat)
+    assert read_manifest(out).text.kind == "flat"
+    monkeypatch.setattr("polyclinic.knowledge.index.vectors.FLAT_BELOW", 60)
+    manifest = build_index(world.plan(tmp_path / "w", ["pictures"]), out)
+    assert manifest.text is not None
+    assert manifest.image is not None
+    assert (manifest.text.kind, manifest.image.kind) == ("hnsw", "flat")
+    with open_index(out) as grown, open_index(flat) as whole:
+        stored = grown.common.meaning.stored
+        np.testing.assert_array_equal(stored, whole.common.meaning.stored)
+        for words in world.WORDS:
+            query = Query(text=f"{words} of a kind")
+            assert [hit.passage.id for hit in grown.search(query)] == [hit.passage.id for hit in whole.search(query)]
+    kept = build_index(world.plan(tmp_path / "w", ["records"]), out)
+    assert kept.text is not None
+    assert kept.text.kind == "hnsw"
+
+
+def test_codes_are_not_turned_back_into_vectors(
+    world: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write_world(tmp_path / "w", texts=400)
+    out = tmp_path / "index"
+    assert build_index(world.plan(tmp_path / "w", ["records"], kind="ivfpq"), tmp_path / "few").text.kind == "flat"
+    monkeypatch.setattr("polyclinic.knowledge.index.vectors.TRAINED_FROM", 300)
+    assert build_index(world.plan(tmp_path / "w", ["texts"], kind="ivfpq"), out).text.kind == "ivfpq"
+    with pytest.raises(InputError, match=r"keeps no vectors"):
+        build_index(world.plan(tmp_path / "w", ["pictures"], kind="hnsw"), out)
+    manifest = build_index(world.plan(tmp_path / "w", ["pictures"]), out)
+    assert (manifest.text.kind, manifest.image.kind) == ("ivfpq", "flat")
+    with open_index(out) as index:
+        assert index.search(Query(text="drusen macula"))
+
+
+def test_sources_without_a_name_each_are_refused(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    with pytest.raises(InputError, match=r"no source"):
+        build_index(Plan(sources=[]), tmp_path / "index")
+    with pytest.raises(InputError, match=r"two called 'texts'"):
+        build_index(world.plan(tmp_path / "w", ["texts", "texts"]), tmp_path / "index")
+
+
+def test_the_version_is_a_hash_of_the_manifest(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    manifest = build_index(world.plan(tmp_path / "w"), tmp_path / "index")
+    assert manifest.version == digest(manifest.model_dump(mode="json", exclude={"generation"}))
+    assert json.loads((tmp_path / "index" / "manifest.json").read_text())["version"] == manifest.version
