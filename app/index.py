@@ -36,7 +36,9 @@ def build(
         str | None,
         typer.Option(help="minilm, a model's folder, or QUERY,ARTICLE; without one words alone are indexed."),
     ] = None,
-    image_encoder: Annotated[str, typer.Option(help="radiomics, a model's folder, or none.")] = "radiomics",
+    image_encoder: Annotated[
+        str | None, typer.Option(help="radiomics, a model's folder, or none (as the index has it; else radiomics).")
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="How vectors are kept: flat, hnsw or ivfpq.")] = None,
     licence: Annotated[str | None, typer.Option(help="The licence, where the source does not say it.")] = None,
     citation: Annotated[str | None, typer.Option(help="What to cite, where the source does not say it.")] = None,
@@ -51,7 +53,7 @@ def build(
     from ..knowledge.index.build import build_index
 
     plan = _plan(
-        sources, text_encoder, image_encoder, kind,
+        sources, text_encoder, image_encoder or _usual_image_encoder(out), kind,
         {"licence": licence, "citation": citation, "modality": modality, "name": name}, shared=shared,
     )  # fmt: skip
     try:
@@ -114,6 +116,16 @@ def search(
             print(json.dumps(hit.model_dump(mode="json"), ensure_ascii=False))
     else:
         _print_hits(hits)
+
+
+def _usual_image_encoder(out: Path) -> str:
+    """What is taken when nothing is said: the encoder an index was begun with, none if it was begun without."""
+    from ..knowledge.index.manifest import NAME, read_manifest
+
+    if not (out / NAME).exists():
+        return "radiomics"
+    there = read_manifest(out).image
+    return "none" if there is None else there.spec
 
 
 def _plan(

@@ -34,7 +34,9 @@ _SPELLINGS = (
 )
 _ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|approx|Dr|Fig)|\bal)\.$")
 _NUMBERED = re.compile(r"\bNo\.$")  # before a number; else it is an answer
-_SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*(?=\s+\S)")
+_NUMBER = re.compile(r"\s*\d")
+_LONGEST_ABBREVIATION = 8
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"')\]]*(?=\s+\S)")
 
 
 def terms(text: str) -> list[str]:
@@ -77,8 +79,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
     for match in _SENTENCE_END.finditer(text):
-        piece, number_next = text[start : match.end()], text[match.end() :].lstrip()[:1].isdigit()
-        if not _ABBREVIATED.search(piece) and not (number_next and _NUMBERED.search(piece)):
+        last = text[max(start, match.end() - _LONGEST_ABBREVIATION) : match.end()]
+        numbered = _NUMBERED.search(last) and _NUMBER.match(text, match.end())
+        if not _ABBREVIATED.search(last) and not numbered:
             found.append((start, match.end()))
             start = match.end()
     found.append((start, len(text)))

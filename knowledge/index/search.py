@@ -27,7 +27,8 @@ from .vectors import Mask
 
 RRF_K = 60
 KEPT_SHELVES = 16  # patients whose shelves stay in memory
-LONE = 2  # the floor is this many times higher for a single stray term
+SHORT, LEAST = 6, 0.15  # terms of a query of which the whole floor is asked, and what is asked of any
+LONE = 1.5  # the floor is this many times higher for a single stray term
 RESPELT_FLOOR = 0.3
 SECOND_SENTENCE = 0.25  # what a neighbour must add to the best sentence's share to be quoted with it
 ALIKE = 0.8  # share of terms that two passages have in common from which the second tells nothing new
@@ -40,19 +41,20 @@ Records: TypeAlias = Callable[[str], Shelf | None]
 class Limits:
     """What counts as support.
 
-    `floor` is the least share of the query's information that a passage found by words must cover, doubled when all
-    it shares is a single term outside the title; `meaning`, `look` and `described` the least cosine similarity of one
-    found by meaning, by how its picture looks or by words that describe its picture: what unrelated pairs of the
-    collection do not reach. `cut` is the least share of the best hit's score that a further hit must reach; `drop` the
-    least share of the score before it: where the score falls further from one hit to the next, the rest is left out.
+    `floor` is the least share of the query's information that a passage found by words must cover: less of a query
+    with more than SHORT terms, as nobody answers a long message word by word, but LEAST of any; LONE times as much when
+    all it shares is a single term outside the title. `meaning`, `look` and `described` are the least cosine
+    similarities of what is found by meaning, by how its picture looks, or by words that describe its picture: what
+    unrelated pairs of the collection do not reach. `cut` is the least share of the best hit's score that a further hit
+    must reach, `drop` of the score before it: where the score falls further at once, the rest is left out.
     """
 
-    floor: float = 0.15
+    floor: float = 0.3
     meaning: float = 0.0
     look: float = 0.0
     described: float = 0.0
     cut: float = 0.5
-    drop: float = 0.5
+    drop: float = 0.7
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -148,8 +150,8 @@ class Index:
         self._lock = threading.Lock()
         self._held = held
         parameters = [
-            vars(limits), postings.K1, postings.B, POOL, RRF_K, TITLE_TIMES, LONE, RESPELT_FLOOR, SECOND_SENTENCE,
-            ALIKE, PER_DOCUMENT, text.VERSION, lexicon.VERSION, vectors.SEARCH_BREADTH, vectors.PROBES,
+            vars(limits), postings.K1, postings.B, POOL, RRF_K, TITLE_TIMES, SHORT, LEAST, LONE, RESPELT_FLOOR,
+            SECOND_SENTENCE, ALIKE, PER_DOCUMENT, text.VERSION, lexicon.VERSION, vectors.SEARCH_BREADTH, vectors.PROBES,
         ]  # fmt: skip
         encoders = [encoder.identity if encoder else None for encoder in (text_encoder, image_encoder)]
         left_out = held.rows.tolist() if held else []
@@ -259,13 +261,13 @@ class Index:
         """What reaches its floor among the first of the fused ranking, in its order."""
         rankings = self._rankings(shelf, asked, allowed)
         weights = shelf.lexicon.numbered(self._weights(shelf, asked.words))
-        single = len(set(asked.words)) == 1
+        single, floor = len(set(asked.words)) == 1, self._floor(asked.words)
         near = {row: score for row, score in rankings.get("meaning", ()) if score >= self.limits.meaning}
         looks = {row: score for row, score in rankings.get("described", ()) if score >= self.limits.described}
         looks |= {row: score for row, score in rankings.get("image", ()) if score >= self.limits.look}
         found = []
         for row in _fused(rankings.values())[: _reach(asked.query)]:
-            share = _share(shelf, row, weights, self.limits.floor, single=single)
+            share = _share(shelf, row, weights, floor, single=single)
             ways: list[tuple[float, Found]] = [
                 (share, "words"), (near.get(row, 0.0), "meaning"), (looks.get(row, 0.0), "image"),
             ]  # fmt: skip
@@ -284,11 +286,16 @@ class Index:
             term, similarity = respelt.get(word, (word, 1.0))
             weights[term] += weight * similarity
         numbered = shelf.lexicon.numbered(weights)
-        floor = max(self.limits.floor, RESPELT_FLOOR)
+        floor = max(self._floor(asked.words), RESPELT_FLOOR)
         rows = [row for row, _ in shelf.by_words(sorted(weights), allowed)][: _reach(asked.query)]
         shares = [(_share(shelf, row, numbered, floor, single=len(weights) == 1), row) for row in rows]
         ordered = sorted(((share, row) for share, row in shares if share > 0), key=lambda pair: (-pair[0], pair[1]))
         return [_Candidate(shelf, row, share, "words", weights) for share, row in ordered]
+
+    def _floor(self, words: Sequence[str]) -> float:
+        """The share of the query's information that counts as support for a query of these terms."""
+        least = min(LEAST, self.limits.floor)
+        return max(least, self.limits.floor * min(1.0, SHORT / max(1, len(set(words)))))
 
     def _weights(self, shelf: Shelf, words: Sequence[str]) -> Mapping[str, float]:
         """Each word's share of the query's information, by the common shelf where there is one."""

@@ -22,8 +22,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Nearest: TypeAlias = tuple[Vectors, npt.NDArray[np.int64]]
 
 FLAT_BELOW = 50_000
-LINKS, BUILD_BREADTH = 32, 40
-SEARCH_BREADTH = 128
+LINKS, BUILD_BREADTH = 32, 100
+SEARCH_BREADTH = 256
 """Candidates an HNSW search keeps in hand. On a million clustered vectors: docs/benchmarks.md."""
 
 PROBES = 32  # inverted lists an IVF-PQ search opens

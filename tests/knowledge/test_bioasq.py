@@ -24,7 +24,7 @@ def test_the_first_snippet_is_mostly_gold(data_dir: Path) -> None:
     ranked = [(index.rank(Query(text=body))[:1], own) for body, own in gold]
     assert sum(bool(found) and found[0].text in own for found, own in ranked) >= 0.8 * len(gold)
     hits = [(index.search(Query(text=body)), own) for body, own in gold]
-    assert sum(bool(found) for found, _ in hits) >= 0.95 * len(gold)
+    assert sum(bool(found) for found, _ in hits) >= 0.9 * len(gold)
     assert sum(found[0].passage.text in own for found, own in hits if found) >= 0.8 * len(gold)
     # Its own snippets held back, a question finds none of them, nor a copy.
     for body, own in gold[:10]:
