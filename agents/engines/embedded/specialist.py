@@ -108,8 +108,9 @@ def _searches(case: Case) -> tuple[SearchRequest, ...]:
 
 
 def _fired(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """Red flags, criteria that are met, and what changed since earlier visits."""
-    return [item for item in evidence if item.kind == "criterion" or item.name in ("red flag", "change")]
+    """Red flags, what changed since earlier visits, and criteria that are met, in this order."""
+    fired = [item for item in evidence if item.kind == "criterion" or item.name in ("red flag", "change")]
+    return sorted(fired, key=lambda item: ("red flag", "change").index(item.name) if item.kind != "criterion" else 2)
 
 
 def _of_this_question(task: Task[Any]) -> list[Evidence]:
