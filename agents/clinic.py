@@ -6,10 +6,10 @@ import asyncio
 import functools
 import importlib.metadata
 import itertools
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from ..core.blobs import Blobs
@@ -43,6 +43,8 @@ from .state import State
 
 Listener = Callable[[Event], None]
 
+OTHER_STORE = "what is looked up after the fork is searched in another store than the run's (see --knowledge)"
+
 _ranks = itertools.count()
 """Cases in the order this process began to work on them: servers finish the earlier ones first."""
 
@@ -52,9 +54,9 @@ class Clinic:
 
     `engine` is "embedded", the URL of a server (`model` is then what it calls its model), or an engine object; which
     agent uses which model is said in `settings` or polyclinic.toml. `runs` is the folder for traces; `knowledge` a
-    searchable store, or the folder of an index that is searched beside the shipped passages; `tools` the expert tools
-    (the shipped table when None; the image gate is always there); `root` the only folder that images may be read from
-    (any when None). What is not given comes from the settings.
+    searchable store, or one or more folders of indexes that are searched beside the shipped passages; `tools` the
+    expert tools (the shipped table when None; the image gate is always there); `root` the only folder that images may
+    be read from (any when None). What is not given comes from the settings.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Clinic:
         *,
         model: str | None = None,
         runs: str | Path | None = None,
-        knowledge: Knowledge | str | Path | None = None,
+        knowledge: Knowledge | str | Path | Sequence[str | Path] | None = None,
         tools: Iterable[Tool] | None = None,
         root: str | Path | None = None,
         budget: Budget | None = None,
@@ -75,8 +77,7 @@ class Clinic:
         settings = load_settings(stated) if settings is None else merged_settings(settings, stated)
         self.engine = make_engine(settings) if engine is None or isinstance(engine, str) else engine
         self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
-        folders = settings.knowledge if knowledge is None else knowledge
-        self.knowledge = _opened(folders) if isinstance(folders, str | Path | tuple) else folders
+        self.knowledge = _store(settings.knowledge if knowledge is None else knowledge)
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self.toolbox = Toolbox(TOOLS if tools is None else _with_gate(tools))
 
@@ -137,7 +138,11 @@ class Clinic:
         await self.engine.prepare()
         trace, records = read_run(Path(run))
         self._check_pixels(Case.model_validate(records[0].request["case"]), blobs_above(trace))
-        config = self._config(records[0].request["config"]["notes"])
+        before = records[0].request["config"]
+        notes = tuple(before["notes"])
+        if before["knowledge"]["version"] != self.knowledge.version and OTHER_STORE not in notes:
+            notes = (*notes, OTHER_STORE)
+        config = self._config(notes)
         forked = open_run(trace.parent.parent, fork(records, at_step, config), listener=listener)
         return await self._write(forked, blobs_above(trace))
 
@@ -324,10 +329,18 @@ def _version() -> str:
     return importlib.metadata.version("polyclinic")
 
 
-def _opened(folders: str | Path | tuple[Path, ...]) -> Knowledge:
-    """The shipped passages and the indexes in these folders as one store. Raises what `open_index` raises."""
-    paths = folders if isinstance(folders, tuple) else (Path(folders),)
-    return Joined(shipped_index(), *map(open_index, paths)) if paths else shipped_index()
+def _store(given: Knowledge | str | Path | Sequence[str | Path]) -> Knowledge:
+    """The store that was given, or the shipped passages and the indexes in these folders as one. Raises InputError for
+    anything else and what `open_index` raises."""
+    if isinstance(given, str | Path):
+        given = (given,)
+    if isinstance(given, list | tuple):
+        return Joined(shipped_index(), *map(open_index, given)) if given else shipped_index()
+    if not callable(getattr(given, "search", None)):
+        raise InputError(
+            expected="knowledge as a store or as folders of indexes", got=repr(given)[:80], fix="name an index folder"
+        )
+    return cast(Knowledge, given)
 
 
 def _named(patient_id: str | None) -> str | None:

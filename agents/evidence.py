@@ -18,6 +18,10 @@ _COURSES: dict[Course, str] = {
 }  # fmt: skip
 
 
+SAME_PICTURE = 0.99995
+"""Similarity from which two pictures are taken for the same."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """A tool's result on one image; `label` names the image where the case has several."""
@@ -64,6 +68,8 @@ def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evi
 def _said(hit: Hit) -> str:
     """The span that matched; of a patient's own record with its date, of a similar picture as what it is."""
     quoted = hit.passage.text[hit.span[0] : hit.span[1]] or hit.passage.title
+    if hit.found == "image" and hit.score >= SAME_PICTURE:
+        return f"This picture, or one like it in every detail, is in the index and described as: {quoted}"
     if hit.found == "image":
         return f"A similar picture in the index is described as: {quoted}"
     if hit.passage.patient_id is not None and hit.passage.date is not None:

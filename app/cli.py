@@ -50,6 +50,7 @@ Engine = Annotated[
     str | None, typer.Option(help="embedded (the default), or a server's URL: http://localhost:8000/v1.")
 ]
 Model = Annotated[str | None, typer.Option(help="What the server calls its model (its only one by default).")]
+Indexes = Annotated[list[Path] | None, typer.Option(help="An index to search as well; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 Run = Annotated[Path, typer.Argument(help="A trace file, a run folder or a transcript.")]
 
@@ -66,7 +67,7 @@ def ask(
     model: Model = None,
     runs: Annotated[Path | None, typer.Option(help="Folder for traces (default: runs).")] = None,
     root: Annotated[Path | None, typer.Option(help="The only folder images may be read from.")] = None,
-    knowledge: Annotated[list[Path] | None, typer.Option(help="An index to search as well; may be repeated.")] = None,
+    knowledge: Indexes = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the clinic about a case; the same command resumes a run that was interrupted."""
@@ -89,13 +90,15 @@ def replay(
     fork_at: Annotated[int | None, typer.Option(help="Replay up to this step, then go live.")] = None,
     engine: Engine = None,
     model: Model = None,
+    knowledge: Indexes = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a recorded run or conversation back exactly, without any model; or ask it again with --engine."""
     from . import run
 
     with _interruptible():
-        run.replay(path, fork_at=fork_at, settings={"engine": engine, "model": model}, as_json=as_json)
+        chosen = {"engine": engine, "model": model, "knowledge": tuple(knowledge) if knowledge else None}
+        run.replay(path, fork_at=fork_at, settings=chosen, as_json=as_json)
 
 
 @app.command()

