@@ -13,8 +13,8 @@ from typing import Protocol
 
 from .postings import Postings, idf
 
-VERSION = "spelling-1"
-"""Changes whenever a word would be respelt as another."""
+VERSION = "words-2"
+"""Changes whenever a word would tell more or less, or be respelt as another."""
 
 SIMILAR_SPELLING = 0.6
 """Dice of n-grams from which two words may be one misspelt: `weather` and `rather` have 0.55."""
@@ -31,6 +31,9 @@ SHORTEST, LONGEST = 5, 40
 """Letters of a word that may be misspelt: shorter are units and abbreviations, longer no words."""
 
 MOST_RESPELT = 24  # unknown words from which a query is no longer prose with slips in it
+FEW_DOCUMENTS = 200
+"""A collection smaller than this does not tell which words are rare: it is taken for one of this size."""
+
 NEAR_TERMS = 50
 """Terms that share most 3-grams with an unknown one; only these are compared with it."""
 
@@ -72,9 +75,10 @@ class Lexicon:
     def weights(self, words: Iterable[str]) -> Mapping[str, float]:
         """Each distinct word's share of the query's information; the shares sum to 1."""
         tells: dict[str, float] = {}
+        documents = max(FEW_DOCUMENTS, self.postings.documents)
         for word in sorted(set(words)):
             number = self.vocabulary.number(word)
-            tells[word] = idf(0 if number is None else self.postings.frequency(number), self.postings.documents)
+            tells[word] = idf(0 if number is None else self.postings.frequency(number), documents)
         total = math.fsum(tells.values())
         return {word: value / total for word, value in tells.items()}
 

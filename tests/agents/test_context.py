@@ -53,9 +53,8 @@ def replayed(clinic: Clinic, report: Report) -> bool:
 def test_the_question_and_the_findings_it_names_are_looked_up_at_triage(tmp_path: Path) -> None:
     clinic = Clinic(runs=tmp_path)
     report = clinic.consult_sync(Case(question="How is a pneumothorax told from a large bulla on a chest radiograph?"))
-    queries = [request["text"] for name, request in steps(report, "retrieval")]
-    assert queries[0].startswith("How is a pneumothorax")
-    assert "pneumothorax" in queries[1:]
+    queries = {request["text"] for name, request in steps(report, "retrieval")}
+    assert {report.question, "pneumothorax"} <= queries
     cited = {item.id: item for item in report.evidence}
     assert any("pneumothorax" in cited[name].name.lower() for name in shared_with(report))
     assert {cited[name].source.licence for name in shared_with(report)} == {"Apache-2.0"}
