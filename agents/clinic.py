@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from ..core.blobs import Blobs
 from ..core.canonical import Json, digest
 from ..core.case import Case, Image, check_one_patient, pseudonym
-from ..core.errors import InputError, SetupError
+from ..core.errors import DivergenceError, InputError, SetupError
 from ..core.events import Event, Reported
 from ..core.journal import Journal
 from ..core.report import Report, TraceRef
@@ -140,7 +140,7 @@ class Clinic:
         self._check_pixels(Case.model_validate(records[0].request["case"]), blobs_above(trace))
         before = records[0].request["config"]
         notes = tuple(before["notes"])
-        if before["knowledge"]["version"] != self.knowledge.version and OTHER_STORE not in notes:
+        if _recorded_store(before).version != self.knowledge.version and OTHER_STORE not in notes:
             notes = (*notes, OTHER_STORE)
         config = self._config(notes)
         forked = open_run(trace.parent.parent, fork(records, at_step, config), listener=listener)
@@ -257,7 +257,7 @@ async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listene
     deps = Deps(
         journal=Journal(records, listener=listener), engine=ReplayEngine(records),
         toolbox=(toolbox or Toolbox()).as_recorded(config["tools"]), images=ImageStore(blobs_above(trace)),
-        knowledge=RecordedKnowledge(**config["knowledge"]), roles=load_roles(),
+        knowledge=_recorded_store(config), roles=load_roles(),
         budget=Budget.model_validate(config["budget"]),
     )  # fmt: skip
     report = await _through_the_graph(deps)
@@ -335,12 +335,23 @@ def _store(given: Knowledge | str | Path | Sequence[str | Path]) -> Knowledge:
     if isinstance(given, str | Path):
         given = (given,)
     if isinstance(given, list | tuple):
-        return Joined(shipped_index(), *map(open_index, given)) if given else shipped_index()
+        return Joined(*map(open_index, given), shipped_index()) if given else shipped_index()
     if not callable(getattr(given, "search", None)):
         raise InputError(
             expected="knowledge as a store or as folders of indexes", got=repr(given)[:80], fix="name an index folder"
         )
     return cast(Knowledge, given)
+
+
+def _recorded_store(config: dict[str, Any]) -> RecordedKnowledge:
+    """What a trace says of its store. Raises DivergenceError for one of a version that said it in another way."""
+    said = config["knowledge"]
+    if not isinstance(said, dict) or said.keys() != {"version", "excluded", "pictured"}:
+        raise DivergenceError(
+            expected="a trace of this version", got=f"the store as {said!r}"[:80],
+            fix="replay it with the version that recorded it",
+        )  # fmt: skip
+    return RecordedKnowledge(said["version"], excluded=said["excluded"], pictured=said["pictured"])
 
 
 def _named(patient_id: str | None) -> str | None:

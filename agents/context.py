@@ -15,8 +15,8 @@ from .requests import Deps, look_up
 PASSAGES, PICTURES = 3, 3
 """Hits for the question, and for each image."""
 
-FINDINGS = 3
-"""Findings named in the case that are looked up by themselves, one passage each."""
+FINDINGS, EACH = 3, 2
+"""Findings named in the case that are looked up by themselves, and the passages for each."""
 
 
 async def context(case: Case, deps: Deps) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
@@ -47,7 +47,7 @@ def _queries(case: Case, deps: Deps) -> list[Query]:
     one = modalities.pop() if len(modalities) == 1 else None
     named = findings_in("\n".join((case.question, *case.context)))[:FINDINGS]
     queries = [own]
-    queries += [own.model_copy(update={"text": finding.name, "modality": one, "limit": 1}) for finding in named]
+    queries += [own.model_copy(update={"text": finding.name, "modality": one, "limit": EACH}) for finding in named]
     if deps.knowledge.pictured:
         shown = [image for image in case.images if image.blob]
         looked_for = ({"text": "", "image": image.blob, "modality": image.modality} for image in shown)

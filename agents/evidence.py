@@ -53,7 +53,7 @@ def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evi
     picture what its source says of it."""
     return [
         Evidence(
-            id=f"{agent}.p{number}", kind="similar_case" if hit.found == "image" else "passage",
+            id=f"{agent}.p{number}", kind="similar_case" if _similar(hit) else "passage",
             name=hit.passage.title, score=round(hit.score, 4), span_id=span_id, date=hit.passage.date,
             content=_said(hit), modality=hit.passage.modalities[0] if len(hit.passage.modalities) == 1 else "",
             source=Source(
@@ -68,13 +68,20 @@ def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evi
 def _said(hit: Hit) -> str:
     """The span that matched; of a patient's own record with its date, of a similar picture as what it is."""
     quoted = hit.passage.text[hit.span[0] : hit.span[1]] or hit.passage.title
+    if hit.passage.patient_id is not None and hit.passage.date is not None:
+        return f"Record of {hit.passage.date}: {quoted}"
+    if hit.found == "described":
+        return f"A picture in the index is described as: {quoted}"
     if hit.found == "image" and hit.score >= SAME_PICTURE:
         return f"This picture, or one like it in every detail, is in the index and described as: {quoted}"
     if hit.found == "image":
         return f"A similar picture in the index is described as: {quoted}"
-    if hit.passage.patient_id is not None and hit.passage.date is not None:
-        return f"Record of {hit.passage.date}: {quoted}"
     return quoted
+
+
+def _similar(hit: Hit) -> bool:
+    """Whether it is another case's picture that looks like one of this case's; the patient's own is their record."""
+    return hit.found == "image" and hit.passage.patient_id is None
 
 
 def criteria_evidence(

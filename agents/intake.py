@@ -22,6 +22,7 @@ from .tasks import ToolRequest
 async def intake(state: State, deps: Deps) -> State:
     """Image quality, given text, earlier visits, laboratory criteria and red flags; or the reason to stop."""
     case = await _dated(state["case"], deps)
+    later = len(state["case"].visits) - len(case.visits)
     quality, limitations, stop = await _check_images(case, deps)
     given = [*_given_text(case), *_earlier_turns(case), *visit_evidence(case)]
     latest = {" ".join(item.name.lower().split()): item for item in given if item.value is not None}
@@ -35,18 +36,22 @@ async def intake(state: State, deps: Deps) -> State:
         urgency=_most_urgent(flags),
         red_flags=tuple(f"{', '.join(flag.phrases)}: {flag.why}" for flag in flags),
         changes=moved,
-        limitations={"intake": (*limitations, *left_out(case), *_unread(case))},
+        limitations={"intake": (*limitations, *_later(later), *left_out(case), *_unread(case))},
         stop=stop,
     )
 
 
 async def _dated(case: Case, deps: Deps) -> Case:
-    """The case with its date: as given, or today's when there are earlier visits to measure from. An image of a visit
-    that does not say when it was acquired has the visit's date."""
+    """The case with its date: as given, or today's when there are earlier visits to measure from.
+
+    Visits dated after it are no history and do not go further than here, with all that they hold. An image of a visit
+    that does not say when it was acquired has the visit's date.
+    """
     if not case.visits:
         return case
     today = case.date or datetime.date.fromisoformat((await deps.journal.now("intake"))[:10])
-    return case.model_copy(update={"date": today, "visits": tuple(map(_with_dated_images, case.visits))})
+    visits = tuple(_with_dated_images(visit) for visit in case.visits if visit.date <= today)
+    return case.model_copy(update={"date": today, "visits": visits})
 
 
 def _with_dated_images(visit: Visit) -> Visit:
@@ -95,6 +100,14 @@ def _unstated(name: str, image: Image) -> list[str]:
     if image.modality is not None:
         return []
     return [f"{name}: its modality is not stated, so no expert tool could be chosen for it"]
+
+
+def _later(count: int) -> list[str]:
+    """What is said of visits that are dated after the case."""
+    if not count:
+        return []
+    return [f"{count} visits dated after the case were left out" if count > 1
+            else "1 visit dated after the case was left out"]  # fmt: skip
 
 
 def _unread(case: Case) -> list[str]:

@@ -154,7 +154,14 @@ def _kind(schema: Json) -> str:
 def _evidence(evidence: tuple[Evidence, ...]) -> str:
     if not evidence:
         return "none yet"
-    return "\n".join(f"[{item.id}] {item.kind}, {item.source.name}: {fenced(item.content)}" for item in evidence)
+    return "\n".join(f"[{item.id}] {item.kind}, {_sourced(item)}" for item in evidence)
+
+
+def _sourced(item: Evidence) -> str:
+    """What the evidence says and where it is from; a document's own name is text from outside as well."""
+    if item.source.kind == "document":
+        return f"document: {fenced(f'{item.source.name}: {item.content}')}"
+    return f"{item.source.name}: {fenced(item.content)}"
 
 
 def _role_and_task(task: Task[Any]) -> str:

@@ -15,11 +15,13 @@ from ..core.canonical import Json, digest
 from ..core.case import Case, Image
 from ..core.errors import (
     BudgetSpentError,
+    DecisionError,
     DivergenceError,
     ModelError,
     PolyclinicError,
     ToolBrokenError,
     ToolRefusedError,
+    TraceError,
 )
 from ..core.journal import Journal, Outcome
 from ..core.settings import Budget
@@ -191,17 +193,20 @@ async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, .
             async with asyncio.timeout(deps.budget.call_timeout_s):
                 hits = await asyncio.to_thread(search)
             return Outcome(result=[hit.model_dump(mode="json") for hit in hits], usage={})
-        except PolyclinicError:
+        except (DecisionError, TraceError):
             raise
         except Exception as error:  # the border to a store: whatever it raises is its failure, on record
-            raise ToolBrokenError(
-                expected="hits from the store", got=f"{type(error).__name__}: {error}", fix="mend the store"
-            ) from error
+            raise ToolBrokenError(expected="hits from the store", got=_named(error), fix="mend the store") from error
 
     outcome = await deps.journal.decide(
         "retrieval", "search", query.model_dump(mode="json"), live, scope=scope, version=deps.knowledge.version
     )
     return tuple(Hit.model_validate(hit) for hit in outcome.result), outcome.span_id
+
+
+def _named(error: Exception) -> str:
+    """An error of ours by what it says, any other with its kind."""
+    return str(error) if isinstance(error, PolyclinicError) else f"{type(error).__name__}: {error}"
 
 
 def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:

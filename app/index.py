@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -16,12 +17,15 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from ..knowledge.index.build import Plan
     from ..knowledge.index.finish import Watch
-    from ..knowledge.index.manifest import Manifest
-    from ..knowledge.store import Hit, Query
+    from ..knowledge.index.manifest import Manifest, Stock
+    from ..knowledge.store import Hit, Knowledge, Query
 
 index = typer.Typer(
     name="index", no_args_is_help=True, rich_markup_mode=None, help="Build indexes of passages and pictures."
 )
+
+_STEP = 10_000
+"""After how many documents a line says so where there is no terminal."""
 
 Folder = Annotated[Path, typer.Argument(help="An index folder.")]
 
@@ -40,7 +44,9 @@ def build(
         str | None, typer.Option(help="radiomics, a model's folder, or none (as the index has it; else radiomics).")
     ] = None,
     kind: Annotated[str | None, typer.Option(help="How vectors are kept: flat, hnsw or ivfpq.")] = None,
-    licence: Annotated[str | None, typer.Option(help="The licence, where the source does not say it.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="The licence of the source (else what its SOURCE.txt or format says).")
+    ] = None,
     citation: Annotated[str | None, typer.Option(help="What to cite, where the source does not say it.")] = None,
     modality: Annotated[str | None, typer.Option(help="What the pictures are, such as xray or ultrasound.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the source (from its file name by default).")] = None,
@@ -50,7 +56,7 @@ def build(
     restart: Annotated[bool, typer.Option("--restart", help="Drop what an unfinished build has read.")] = False,
 ) -> None:
     """Build an index from sources, or add them to it; the same command goes on with a build that was interrupted."""
-    from ..knowledge.index.build import build_index
+    from ..knowledge.index.build import add_to_index
 
     plan = _plan(
         sources, text_encoder, image_encoder or _usual_image_encoder(out), kind,
@@ -58,12 +64,15 @@ def build(
     )  # fmt: skip
     try:
         with _watching() as watch:
-            manifest = build_index(plan, out, restart=restart, watch=watch)
+            built = add_to_index(plan, out, restart=restart, watch=watch)
     except KeyboardInterrupt:
         print("polyclinic: interrupted; the same command goes on with the build", file=sys.stderr)
         raise typer.Exit(1) from None
-    _print_manifest(out, manifest)
-    if text_encoder is None and manifest.text is None:
+    _print_held(out, built.manifest)
+    for stock in built.added:
+        _print_added(stock)
+    _print_encoders(built.manifest)
+    if text_encoder is None and built.manifest.text is None:
         print("Words alone are indexed; with --text-encoder minilm questions also find what is worded otherwise.")
 
 
@@ -71,17 +80,24 @@ def build(
 def show(folder: Folder) -> None:
     """Check every file of an index and say what is in it."""
     from ..knowledge.index.folder import open_index
-    from ..knowledge.index.manifest import read_manifest
+    from ..knowledge.index.manifest import is_unfinished, read_manifest
 
     version = open_index(folder).version
-    _print_manifest(folder, read_manifest(folder))
+    manifest = read_manifest(folder)
+    _print_held(folder, manifest)
+    for stock in manifest.sources:
+        _print_stock(stock)
+    _print_encoders(manifest)
+    if is_unfinished(folder):
+        print("There is an unfinished build, not counted here: type the same index build command to go on with it.")
     print(f"All files are as they were written. Version in traces: {version}")
 
 
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")] = "",
     index: Annotated[
-        list[Path] | None, typer.Option(help="An index folder; may be repeated (default: shipped).")
+        list[str] | None,
+        typer.Option(help="An index folder, instead of the shipped passages; repeatable, and `shipped` names those."),
     ] = None,
     image: Annotated[str | None, typer.Option(help="Find pictures like this PNG, JPEG or DICOM file.")] = None,
     modality: Annotated[str | None, typer.Option(help="Only what holds for this modality.")] = None,
@@ -93,13 +109,13 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON, one a line.")] = False,
 ) -> None:
     """Look something up: hits with their scores, where they come from and under which licence."""
-    from ..knowledge.index.folder import open_index
-    from ..knowledge.index.joined import Joined, shipped_index
-
-    store = Joined(*map(open_index, index)) if index else shipped_index()
+    searched = index or ["shipped"]
+    store = _opened(searched)
+    manifests = _manifests(searched)
+    known = sorted({stock.name for manifest in manifests for stock in manifest.sources})
     asked = _query(
         query, image, {"modality": modality, "domains": tuple(domain or ()), "sources": tuple(source or ()),
-                       "until": until, "limit": limit}, patient,
+                       "until": until, "limit": limit}, patient, known,
     )  # fmt: skip
     picture = None
     if image is not None:
@@ -116,6 +132,10 @@ def search(
             print(json.dumps(hit.model_dump(mode="json"), ensure_ascii=False))
     else:
         _print_hits(hits)
+        records, patients = sum(one.records for one in manifests), sum(one.patients for one in manifests)
+        if not hits and records and patient is None:
+            held = f"{_counted(records, 'record')} of {_counted(patients, 'patient')}"
+            print(f"{held} {'is' if records == 1 else 'are'} only searched with --patient.")
 
 
 def _usual_image_encoder(out: Path) -> str:
@@ -143,10 +163,12 @@ def _plan(
         raise InputError(
             expected="--kind flat, hnsw or ivfpq", got=repr(kind), fix="leave it out: it is chosen by size"
         )
-    if said["name"] is not None and len(sources) > 1:
+    of_one = [f"--{name}" for name, value in said.items() if value is not None]
+    if of_one and len(sources) > 1:
         raise InputError(
-            expected="one source beside --name", got=f"{len(sources)}", fix="add the sources one after the other"
-        )
+            expected=f"one source beside {' and '.join(of_one)}",
+            got=f"{len(sources)}", fix="add the sources one after the other",
+        )  # fmt: skip
     opened = [open_source(spec, **said, read_facts=read_dicom_facts) for spec in sources]
     return Plan(
         sources=opened, text_encoder=load_encoder(text_encoder) if text_encoder else None,
@@ -155,38 +177,74 @@ def _plan(
     )  # fmt: skip
 
 
-def _query(text: str, image: str | None, filters: dict[str, Any], patient: str | None) -> Query:
-    from pydantic import ValidationError
+def _opened(searched: list[str]) -> Knowledge:
+    from ..knowledge.index.folder import open_index
+    from ..knowledge.index.joined import Joined, shipped_index
 
-    from ..core.case import pseudonym
+    stores = [shipped_index() if one == "shipped" else open_index(Path(one)) for one in searched]
+    return Joined(*stores)
+
+
+def _manifests(searched: list[str]) -> list[Manifest]:
+    """What the index folders among them say of themselves."""
+    from ..knowledge.index.manifest import read_manifest
+
+    return [read_manifest(Path(one)) for one in searched if one != "shipped"]
+
+
+def _query(
+    text: str, image: str | None, filters: dict[str, Any], patient: str | None, sources: Sequence[str]
+) -> Query:  # fmt: skip
+    """What is asked, of indexes that have these sources. Raises InputError for what cannot be."""
+    from ..core.case import Modality, pseudonym
+    from ..knowledge.corpus import DOMAINS
     from ..knowledge.store import Query
 
+    if not text.strip() and image is None:
+        raise InputError(expected="a question or --image", got="none", fix="type polyclinic search 'what you look for'")
+    modality = filters["modality"]
+    _check_known("a modality", [modality] if modality else [], get_args(Modality))
+    _check_known("a domain", filters["domains"], DOMAINS)
+    _check_known("a source of the index", filters["sources"], sources)
     given = {name: value for name, value in filters.items() if value is not None}
+    if filters["until"] is not None:
+        given["until"] = _day(filters["until"])
+    # The picture is handed over beside the query; its blob's name is not known here, nor needed.
+    stands_for = "0" * 64 if image is not None else None
+    return Query.model_validate(
+        {**given, "text": text, "image": stands_for, "patient_id": pseudonym(patient) if patient else None}
+    )
+
+
+def _check_known(what: str, typed: Sequence[str], known: Sequence[str]) -> None:
+    strange = next((one for one in typed if one not in known), None)
+    if strange is not None:
+        fix = "type one of " + ", ".join(known) if known else "leave it out: there is none, or name an --index"
+        raise InputError(expected=what, got=repr(strange), fix=fix)
+
+
+def _day(typed: str) -> datetime.date:
     try:
-        # The picture is handed over beside the query; its blob's name is not known here, nor needed.
-        stands_for = "0" * 64 if image is not None else None
-        own = pseudonym(patient) if patient else None
-        return Query.model_validate({**given, "text": text, "image": stands_for, "patient_id": own})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "query"
+        return datetime.date.fromisoformat(typed)
+    except ValueError:
         raise InputError(
-            expected=f"a usable {where}: {first['msg']}",
-            got=repr(first["input"]) if first["loc"] else "none",
-            fix="type polyclinic search --help",
-        ) from error
+            expected="a day such as 2024-01-31", got=repr(typed), fix="type --until with year, month and day"
+        ) from None
 
 
 @contextmanager
 def _watching() -> Iterator[Watch]:
-    """A progress bar on stderr: what is being done, how much, how fast."""
+    """What is being done, how much, how fast: a progress bar on stderr, lines where it is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _lines()
+        return
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[done]}"), \
         TimeElapsedColumn()  # fmt: skip
-    console = Console(stderr=True, highlight=False)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def watch(what: str, done: int, total: int | None) -> None:
@@ -194,27 +252,100 @@ def _watching() -> Iterator[Watch]:
                 for task in tasks.values():
                     bars.update(task, total=1, completed=1)
                 tasks[what] = bars.add_task(what, total=total, done="")
-            shown = f"{done:,}" if total is None else f"{done:,} of {total:,}"
-            bars.update(tasks[what], completed=done, total=total, done=shown)
+            bars.update(tasks[what], completed=done, total=total, done=_done(done, total))
 
         yield watch
 
 
-def _print_manifest(folder: Path, manifest: Manifest) -> None:
-    held = [f"{manifest.passages:,} passages", f"{manifest.pictures:,} of them pictures" if manifest.pictures else "",
-            f"{manifest.records:,} records of {manifest.patients:,} patients" if manifest.records else ""]  # fmt: skip
+def _lines() -> Watch:
+    """A line on stderr for each stage, and one for every so many documents of it."""
+    told: dict[str, int] = {}
+
+    def watch(what: str, done: int, total: int | None) -> None:
+        if what not in told or done // _STEP > told[what]:
+            told[what] = done // _STEP
+            print(f"{what}: {_done(done, total)}" if done else what, file=sys.stderr, flush=True)
+
+    return watch
+
+
+def _done(done: int, total: int | None) -> str:
+    return f"{done:,}" if total is None else f"{done:,} of {total:,}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _print_held(folder: Path, manifest: Manifest) -> None:
+    held = [
+        _counted(manifest.passages, "passage"),
+        f"{manifest.pictures:,} of them {'a picture' if manifest.pictures == 1 else 'pictures'}"
+        if manifest.pictures else "",
+        f"{_counted(manifest.records, 'record')} of {_counted(manifest.patients, 'patient')}"
+        if manifest.records else "",
+    ]  # fmt: skip
     print(f"{folder}: {', '.join(part for part in held if part)}")
-    for stock in manifest.sources:
-        kept = stock.passages + stock.records
-        print(f"  {stock.name} ({stock.kind}; {stock.licence}): {stock.documents:,} documents, {kept:,} kept")
-        left_out = {**stock.skipped, "there already": stock.already, "whose id stands for another text": stock.changed}
-        for why, count in left_out.items():
-            if count:
-                print(f"    {count:,} left out: {why}")
+
+
+def _print_stock(stock: Stock) -> None:
+    """What a source has given to an index, as it is there."""
+    print(f"  {_named(stock)}: {_given(stock)}")
+    _print_left_out(stock)
+    _print_licences(stock)
+
+
+def _print_added(stock: Stock) -> None:
+    """What a source has given in the build that has just ended."""
+    there = _counted(stock.already, "passage")
+    there = f"{there} {'is' if stock.already == 1 else 'are'} already there; the options typed now do not change them"
+    if stock.passages or stock.records:
+        print(f"  added from {_named(stock)}: {_given(stock)}")
+        _print_licences(stock)
+        if stock.already:
+            print(f"    {there}")
+    else:
+        said = there if stock.already else "" if stock.changed else "no passage was read"
+        print(f"  nothing was added from {stock.name}" + (f": {said}" if said else ""))
+    _print_left_out(stock)
+
+
+def _print_licences(stock: Stock) -> None:
+    if len(stock.licences) > 1:
+        print("    licences: " + "; ".join(f"{licence} ({count:,})" for licence, count in stock.licences.items()))
+
+
+def _named(stock: Stock) -> str:
+    from ..knowledge.index.build import PRIVATE
+
+    opened = "; open to every case" if stock.kind in PRIVATE and stock.passages else ""
+    return f"{stock.name} ({stock.kind}; {stock.licence}{opened})"
+
+
+def _given(stock: Stock) -> str:
+    kept = [_counted(count, noun) for count, noun in ((stock.passages, "passage"), (stock.records, "record")) if count]
+    said = " and ".join(kept) or "no passage"
+    documents = _counted(stock.documents, "document")
+    return f"{said}, of {documents} read" if stock.already or stock.changed else f"{documents} in {said}"
+
+
+def _print_left_out(stock: Stock) -> None:
+    for why, count in stock.skipped.items():
+        print(f"    {count:,} left out: {why}")
+    if stock.changed:
+        one = stock.changed == 1
+        print(
+            f"    {_counted(stock.changed, 'passage')} whose text has changed since {'was' if one else 'were'} left as"
+            f" {'it was' if one else 'they were'}: build into another folder to take {'it' if one else 'them'} in"
+        )
+
+
+def _print_encoders(manifest: Manifest) -> None:
     for name, encoded in (("texts", manifest.text), ("pictures", manifest.image)):
-        if encoded is not None:
+        if encoded is not None and encoded.vectors:
             print(
-                f"  {name}: {encoded.spec}, {encoded.vectors:,} vectors of {encoded.dimension} numbers, {encoded.kind}"
+                f"  {name}: {encoded.spec}, {_counted(encoded.vectors, 'vector')} of {encoded.dimension} numbers,"
+                f" {encoded.kind}"
             )
 
 

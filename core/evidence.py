@@ -44,8 +44,8 @@ class Evidence(Frozen):
     `id` is made of the agent that asked for it and a running number (`radiology.t1`): it does not depend on what
     finished first. `value` carries `unit` and, where the tool knows it, `uncertainty` in the same unit. `score` is
     how well a passage matched what was looked for. `span_id` is the step of the trace that produced it.
-    `modality`, `body_part`, `view` and `laterality` are those of the measured image, where they are known; `date` is
-    when the image was acquired or the visit took place.
+    `modality`, `body_part`, `view` and `laterality` are those of the measured image, or the modality a document is
+    about, where they are known; `date` is when the image was acquired, the visit took place or the document was dated.
     """
 
     id: str

@@ -16,7 +16,7 @@ from ..core.frozen import Frozen
 Picture: TypeAlias = npt.NDArray[np.uint8]
 """A picture as it is seen: uint8 [height, width] or [height, width, 3] (RGB)."""
 
-Found: TypeAlias = Literal["words", "meaning", "image"]
+Found: TypeAlias = Literal["words", "meaning", "image", "described"]
 
 
 class Passage(Frozen):
@@ -70,7 +70,8 @@ class Query(Frozen):
 
 class Hit(Frozen):
     """A passage found. `score` in [0, 1] is the share of the query's information that the passage covers when it was
-    found by its `words`, else the cosine similarity of query and passage by `meaning` or of two pictures (`image`);
+    found by its `words`, else a cosine similarity: of query and passage by `meaning`, of two pictures (`image`), of the
+    query's words and a picture (`described`);
     `span` is the stretch of `passage.text` [start, end) that matches best."""
 
     passage: Passage

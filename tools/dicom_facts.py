@@ -33,6 +33,16 @@ def header_facts(header: Any, kind: str, index: int, limitations: list[str]) -> 
     }
 
 
+def known_on(header: Any) -> datetime.date | None:
+    """The latest day that the header states: from then on the picture is certainly part of the record.
+
+    Dates of one header may be years apart (a picture sent again, a study that goes on, a clock that is wrong). What is
+    measured belongs to the day of acquisition, as in `header_facts`; what must not be found too early, to this one.
+    """
+    names = ("AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate", "AcquisitionDateTime")
+    return max(filter(None, (_date(str(header.get(name) or "")[:8]) for name in names)), default=None)
+
+
 def functional_group(header: Any, index: int, name: str) -> Any:
     """The item of an enhanced multi-frame's functional group, of this frame or shared by all; None without one."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or ()

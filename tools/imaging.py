@@ -15,7 +15,7 @@ from ..core.blobs import Blobs
 from ..core.case import Image, pseudonym
 from ..core.errors import InputError, MissingExtraError, TraceError
 from ..knowledge.sources.dicom import DicomFacts
-from .dicom_facts import functional_group, header_facts
+from .dicom_facts import functional_group, header_facts, known_on
 from .dicom_words import CT_STORAGE, MODALITIES, NOT_PICTURES
 from .locate import locate, read_bounded
 from .raster import check_frame, check_size, damaged, decoding, png_bytes, read_raster, resized, without_equal_channels
@@ -211,10 +211,10 @@ def read_dicom_facts(path: Path) -> DicomFacts:
         compressed = header.file_meta.TransferSyntaxUID.is_compressed
         if not compressed and len(_pixels(header) or b"") < get_expected_length(header):
             raise damaged(path.name)
-        facts = header_facts(header, opened.kind, opened.index, [])
+        facts, date = header_facts(header, opened.kind, opened.index, []), known_on(header)
     return DicomFacts(
         modality=facts["modality"], body_part=facts["body_part"], view=facts["view"], laterality=facts["laterality"],
-        date=facts["acquired"], patient_id=pseudonym(opened.patient) if opened.patient else None,
+        date=date, patient_id=pseudonym(opened.patient) if opened.patient else None,
     )  # fmt: skip
 
 

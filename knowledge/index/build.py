@@ -25,14 +25,15 @@ from ...core.locked import open_locked
 from .. import text
 from ..encoders.load import load_encoder
 from ..encoders.protocol import Encoder, Vectors
+from ..sources.place import place_of
 from ..sources.protocol import Document, Source
 from ..store import Passage, Picture
 from . import catalogue
 from .cut import passages as cut
 from .finish import Finish, Watch
-from .manifest import NAME, Manifest, Stock, check_files, read_manifest
+from .manifest import NAME, Manifest, Stock, check_files, is_unfinished, read_manifest
 from .shelf import indexed_terms
-from .staging import FOLDER, Staging, State, drop
+from .staging import Staging, State, drop
 from .vectors import Kind
 
 BATCH = 512
@@ -72,13 +73,27 @@ class Plan:
         }  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a build has made: the index as it is, and what each source of this build gave to it."""
+
+    manifest: Manifest
+    added: tuple[Stock, ...]
+
+
 def build_index(plan: Plan, out: Path, *, restart: bool = False, watch: Watch = lambda *_: None) -> Manifest:
-    """The manifest of the index in `out`, built from the plan's sources or added to.
+    """The manifest of the index in `out`, built or added to as `add_to_index` does."""
+    return add_to_index(plan, out, restart=restart, watch=watch).manifest
+
+
+def add_to_index(plan: Plan, out: Path, *, restart: bool = False, watch: Watch = lambda *_: None) -> Built:
+    """Build the index in `out` from the plan's sources, or add them to it.
 
     A passage whose id is there already is left as it is. Raises InputError for sources or encoders that do not fit what
     is there, SetupError when the index is damaged (RunLockedError when another build is at work, StorageError when it
     cannot be written), and whatever a source raises. Whatever it is, the index stays as it was.
     """
+    _check_folder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = open_locked(
@@ -95,19 +110,19 @@ def build_index(plan: Plan, out: Path, *, restart: bool = False, watch: Watch = 
         ) from error  # fmt: skip
 
 
-def _built(plan: Plan, out: Path, restart: bool, watch: Watch) -> Manifest:
-    """`build_index` under the lock."""
+def _built(plan: Plan, out: Path, restart: bool, watch: Watch) -> Built:
+    """`add_to_index` under the lock."""
     base = read_manifest(out) if (out / NAME).exists() else None
     if base is not None:
         check_files(out, base)
         plan = _fitting(plan, base, out)
-    elif any(path.name != "lock" for path in out.iterdir()) and not (out / FOLDER).is_dir():
-        raise InputError(expected="an empty folder or an index", got=f"other files in {out}", fix="name another one")
-    _check_names(plan.sources)
+    _check_names(plan.sources, base.sources if base else ())
     if restart:
         drop(out)
+    added: tuple[Stock, ...]
     with closing(Staging(out, plan.written(base), (base.folder(out), base) if base else None)) as staging:
-        _read(plan, staging, watch)
+        _read_all(plan, staging, watch)
+        added = staging.state.done
         if base is not None and not _anything(staging.state):
             manifest = base
         else:
@@ -119,7 +134,17 @@ def _built(plan: Plan, out: Path, restart: bool, watch: Watch) -> Manifest:
     for path in out.iterdir():
         if _generation(path) and path != manifest.folder(out):
             shutil.rmtree(path)
-    return manifest
+    return Built(manifest=manifest, added=added)
+
+
+def _read_all(plan: Plan, staging: Staging, watch: Watch) -> None:
+    """`_read`, whose errors say how to build once the source is mended: what was read counts for the old files."""
+    try:
+        _read(plan, staging, watch)
+    except InputError as error:
+        if not staging.has_read:
+            raise
+        raise InputError(expected=error.expected, got=error.got, fix=f"{error.fix}; it then takes --restart") from error
 
 
 def _read(plan: Plan, staging: Staging, watch: Watch) -> None:
@@ -127,7 +152,7 @@ def _read(plan: Plan, staging: Staging, watch: Watch) -> None:
     for number, source in enumerate(plan.sources):
         if number < len(staging.state.done):
             continue
-        fresh = Stock(name=source.name, kind=source.kind, licence=source.licence)
+        fresh = Stock(name=source.name, kind=source.kind, licence=source.licence, place=place_of(source))
         stock = staging.state.reading or fresh
         folder = Path(os.path.commonpath([path.parent for path in source.files()]))  # what pictures are named in
         documents = islice(source.documents(), stock.documents, None)
@@ -190,7 +215,7 @@ def _cut(
         except InputError as error:  # without the file's name: it may be the patient's
             skipped[f"a picture that cannot be read: expected {error.expected}"] += 1
             continue
-        passages = list(cut(document, source.name, folder))
+        passages = list(cut(document, source.name, folder, private=source.kind in PRIVATE))
         if not all(map(catalogue.storable, passages)):
             skipped["a text with half a character in it"] += 1
             continue
@@ -276,7 +301,18 @@ def _fitting(plan: Plan, base: Manifest, out: Path) -> Plan:
     return replace(plan, text_encoder=chosen["text_encoder"], image_encoder=chosen["image_encoder"])
 
 
-def _check_names(sources: Sequence[Source]) -> None:
+def _check_folder(out: Path) -> None:
+    """Raise InputError for what is no place for an index."""
+    if out.is_file():
+        raise InputError(expected="a folder for the index", got=f"a file, {str(out)!r}", fix="name a folder")
+    if not out.is_dir() or (out / NAME).exists() or is_unfinished(out):
+        return
+    if any(path.name != "lock" for path in out.iterdir()):
+        raise InputError(expected="an empty folder or an index", got=f"other files in {out}", fix="name another one")
+
+
+def _check_names(sources: Sequence[Source], there: Sequence[Stock]) -> None:
+    """Raise InputError unless each source has a name to itself, here and in the index."""
     repeated = [name for name, count in Counter(source.name for source in sources).items() if count > 1]
     if not sources or repeated:
         raise InputError(
@@ -284,6 +320,14 @@ def _check_names(sources: Sequence[Source]) -> None:
             got=f"two called {repeated[0]!r}" if repeated else "no source",
             fix="build them one after the other, each with --name" if repeated else "name a file or folder",
         )
+    places = {stock.name: stock.place for stock in there if stock.place}
+    for source in sources:
+        place = place_of(source)
+        if place and places.get(source.name, place) != place:
+            raise InputError(
+                expected=f"the source that this index calls {source.name!r}",
+                got="one of that name from another place", fix="type --name and another name for it",
+            )  # fmt: skip
 
 
 def _anything(state: State) -> bool:

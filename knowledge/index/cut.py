@@ -16,11 +16,11 @@ WORDS = 180
 _WORD = re.compile(r"\S+")
 
 
-def passages(document: Document, source: str, folder: Path) -> Iterator[Passage]:
+def passages(document: Document, source: str, folder: Path, *, private: bool = False) -> Iterator[Passage]:
     """The document's passages: `<source>/<document>` is the id of the only one, `#n` is added where there are more.
 
     A picture is one passage, whatever is said of it; it is named relative to `folder`, the source's, or by the
-    document's id where it is a patient's: file names tend to name patients.
+    document's id where it is a patient's or `private`: file names tend to name patients.
     """
     key = f"{source}/{document.id}"
     whole = document.picture is not None or len(document.text.split()) <= WORDS
@@ -39,13 +39,13 @@ def passages(document: Document, source: str, folder: Path) -> Iterator[Passage]
             source=source,
             document=document.id,
             offset=start,
-            picture=None if document.picture is None else _named(document, document.picture, folder),
+            picture=None if document.picture is None else _named(document, document.picture, folder, private=private),
             label=document.label,
         )
 
 
-def _named(document: Document, picture: Path, folder: Path) -> str:
-    if document.patient_id is not None:
+def _named(document: Document, picture: Path, folder: Path, *, private: bool) -> str:
+    if document.patient_id is not None or private:
         return document.id
     return picture.relative_to(folder).as_posix() if picture.is_relative_to(folder) else picture.name
 

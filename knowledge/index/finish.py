@@ -122,7 +122,7 @@ class Finish:
         if before and before.kind == "ivfpq":
             floor, crossed = before.floor, before.described
         elif name == "look":
-            floor = floors.between_pictures(rows, count)
+            floor = floors.between_pictures(encoder, rows, count)
             crossed = floors.between_text_and_picture(encoder, rows, count)
         else:
             floor, crossed = floors.between_texts(encoder, rows, count), 0.0

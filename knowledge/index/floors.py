@@ -27,13 +27,13 @@ Rows: TypeAlias = Callable[[npt.NDArray[np.int64]], Vectors]
 """The vectors of a collection with these numbers: float32 [n, dimension]."""
 
 
-def between_texts(encoder: Encoder, rows: Rows, count: int) -> float:
+def between_texts(encoder: Encoder, rows: Rows | None = None, count: int = 0) -> float:
     """The cosine similarity that random pairs of the `count` texts hardly reach, in [0, 1].
 
     A small collection may be about one thing only: then the encoder is asked about the shipped passages, which are
     about many.
     """
-    if count >= ENOUGH:
+    if rows is not None and count >= ENOUGH:
         return _floor(rows, count, rows, count)
     vectors = encoder.encode_texts([f"{passage.title}. {passage.text}" for passage in shipped_passages()])
     return _floor(vectors.__getitem__, len(vectors), vectors.__getitem__, len(vectors))

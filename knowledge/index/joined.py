@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import chain, zip_longest
 
@@ -29,6 +30,15 @@ class Joined:
     @property
     def pictured(self) -> bool:
         return any(store.pictured for store in self.stores)
+
+    def without(self, texts: Iterable[str] = (), documents: Iterable[str] = ()) -> Joined:
+        """These stores for an evaluation, each as `Index.without` says; one that is no index stays as it is."""
+        if not isinstance(texts, str) and not isinstance(documents, str):
+            texts, documents = tuple(texts), tuple(documents)
+        held = (
+            store.without(texts, documents) if isinstance(store, Index | Joined) else store for store in self.stores
+        )
+        return Joined(*held)
 
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         """Hits of all stores, at most `query.limit`. Thread-safe as the stores are."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from ...core.canonical import digest
 from ...core.errors import InputError, SetupError
@@ -17,15 +17,20 @@ from ..encoders.protocol import Reads
 from .vectors import Kind
 
 NAME = "manifest.json"
+UNFINISHED = "building"
+"""The folder of an index in which a build keeps what it has read."""
 
 
 class Stock(Frozen):
     """What one source gave: documents read, passages and patients' records kept; not kept were `skipped` ones, by
-    reason, those there were `already`, and `changed` ones, whose id stands for another text."""
+    reason, those there were `already`, and `changed` ones, whose id stands for another text.
+
+    `place` is a hash of where the source lies ("" for one that lies nowhere): a name stands for one place."""
 
     name: str
     kind: str
     licence: str
+    place: str = ""
     licences: dict[str, int] = Field(default_factory=dict)
     documents: int = 0
     passages: int = 0
@@ -77,8 +82,8 @@ class Manifest(Frozen):
 
     @property
     def version(self) -> str:
-        """Hash of all of it, but for how often the index was added to."""
-        return digest(self.model_dump(mode="json", exclude={"generation"}))
+        """Hash of all of it, but for how often the index was added to and where its sources lie."""
+        return digest(self.model_dump(mode="json", exclude={"generation": True, "sources": {"__all__": {"place"}}}))
 
     def written(self) -> str:
         """It as the file `manifest.json` has it, with its own hash."""
@@ -94,6 +99,8 @@ class Manifest(Frozen):
 def read_manifest(index: Path) -> Manifest:
     """The manifest of the index at `index`. Raises InputError when there is none, SetupError for a damaged one."""
     path = index / NAME
+    if index.is_file():
+        raise InputError(expected="the folder of an index", got=f"a file, {str(index)!r}", fix="name a folder")
     try:
         fields = json.loads(path.read_bytes())
         stated = fields.pop("version", "") if isinstance(fields, dict) else ""
@@ -101,6 +108,12 @@ def read_manifest(index: Path) -> Manifest:
         if manifest.version != stated:
             raise ValueError(f"one that was altered: its hash is not {stated!r}")
     except FileNotFoundError as error:
+        if is_unfinished(index):
+            raise InputError(
+                expected=f"an index in {str(index)!r}",
+                got="an unfinished build",
+                fix="type the same index build command to go on",
+            ) from error
         raise InputError(
             expected=f"an index in {str(index)!r}",
             got="a folder without manifest.json" if index.is_dir() else "no such folder",
@@ -109,10 +122,15 @@ def read_manifest(index: Path) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise SetupError(
             expected=f"a manifest of this version in {path}",
-            got=str(error).splitlines()[0],
+            got=_plainly(error),
             fix="build the index again into another folder",
         ) from error
     return manifest
+
+
+def is_unfinished(index: Path) -> bool:
+    """Whether a build was begun in the folder `index` and not ended, or is at work."""
+    return (index / UNFINISHED).is_dir()
 
 
 def check_files(index: Path, manifest: Manifest) -> None:
@@ -132,6 +150,20 @@ def check_files(index: Path, manifest: Manifest) -> None:
                 got=wrong,
                 fix="restore the file from a copy, or build the index again into another folder",
             )
+
+
+def _plainly(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = {"missing": "the field {} is missing", "extra_forbidden": "the unknown field {}"}
+        said = reason.get(first["type"], "something else in the field {}") if where else "JSON that is no object"
+        return said.format(repr(where))
+    if isinstance(error, UnicodeDecodeError | json.JSONDecodeError | RecursionError):
+        return "a damaged file: no JSON"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)
 
 
 def source_names(stocks: Iterable[Stock]) -> tuple[str, ...]:

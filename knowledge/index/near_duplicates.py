@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...core.errors import InputError
 from ..store import Passage
 
 SHINGLE = 5
@@ -37,13 +38,21 @@ class Held:
     def among(
         cls, passages: Sequence[Passage], texts: Iterable[str], documents: Iterable[str], *, already: Held | None = None
     ) -> Held:
-        """The rows of passages that overlap with one of `texts` or belong to one of `documents`, and those `already`
-        held back."""
+        """The rows of passages whose title or text overlaps with one of `texts`, or that belong to one of `documents`,
+        and those `already` held back. Raises InputError for a text where a list of them is wanted."""
+        for name, given in (("texts", texts), ("documents", documents)):
+            if isinstance(given, str):
+                raise InputError(expected=f"{name} as a list", got="one text", fix="put it into brackets")
         owned = frozenset(documents)
         own = _ByShingle(texts)
         mask = np.ones(len(passages), dtype=bool) if already is None else already.mask.copy()
         for row, passage in enumerate(passages):
-            if mask[row] and (passage.id in owned or passage.document in owned or own.overlap(passage.text)):
+            if mask[row] and (
+                passage.id in owned
+                or passage.document in owned
+                or own.overlap(passage.text)
+                or own.overlap(passage.title)
+            ):
                 mask[row] = False
         return cls(rows=np.flatnonzero(~mask), mask=mask)
 

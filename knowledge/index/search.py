@@ -19,7 +19,7 @@ from ...core.errors import InputError
 from .. import text
 from ..encoders.protocol import Encoder
 from ..store import Found, Hit, Passage, Picture, Query
-from . import lexicon, postings, vectors
+from . import floors, lexicon, postings, vectors
 from .catalogue import storable
 from .near_duplicates import Held
 from .shelf import POOL, TITLE_TIMES, Asked, Shelf
@@ -88,6 +88,13 @@ class _Candidate:
         return Hit(passage=self.passage, score=self.score, span=span, found=self.found)
 
 
+def _limits(encoder: Encoder | None) -> Limits:
+    """The floors of an index in memory: what unrelated texts do not reach is asked of the shipped passages."""
+    if encoder is None:
+        return Limits()
+    return Limits(meaning=floors.between_texts(encoder))
+
+
 class Index:
     """The `Knowledge` port over a shelf that everyone may see and one for each patient. Thread-safe.
 
@@ -122,7 +129,7 @@ class Index:
             common=shelf([passage for passage in ordered if passage.patient_id is None]),
             records=lambda patient: shelf(own[patient]) if patient in own else None,
             content=digest([passage.model_dump(mode="json") for passage in ordered]),
-            text_encoder=text_encoder, image_encoder=None, limits=limits or Limits(),
+            text_encoder=text_encoder, image_encoder=None, limits=limits or _limits(text_encoder),
         )  # fmt: skip
 
     @classmethod
@@ -182,12 +189,13 @@ class Index:
         """This index for an evaluation: without its own items and what is nearly the same.
 
         Held back is every common passage that overlaps with one of `texts` as `near_duplicates.Held` says, or was cut
-        from one of `documents` (ids as `Passage.document` or `Passage.id` has them). Every passage is read once.
+        from one of `documents` (ids as `Passage.document` or `Passage.id` has them). Every passage is read once. What
+        it is made of stays this index's to close.
         """
         index = Index.__new__(Index)
         index._set(
             common=self.common, records=self._records, content=self._content, text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder, limits=self.limits, close=self.close,
+            image_encoder=self.image_encoder, limits=self.limits,
             held=Held.among(self.common.passages, texts, documents, already=self._held),
         )  # fmt: skip
         return index
@@ -263,15 +271,16 @@ class Index:
         weights = shelf.lexicon.numbered(self._weights(shelf, asked.words))
         single, floor = len(set(asked.words)) == 1, self._floor(asked.words)
         near = {row: score for row, score in rankings.get("meaning", ()) if score >= self.limits.meaning}
-        looks = {row: score for row, score in rankings.get("described", ()) if score >= self.limits.described}
-        looks |= {row: score for row, score in rankings.get("image", ()) if score >= self.limits.look}
+        told = {row: score for row, score in rankings.get("described", ()) if score >= self.limits.described}
+        looks = {row: score for row, score in rankings.get("image", ()) if score >= self.limits.look}
         found = []
         for row in _fused(rankings.values())[: _reach(asked.query)]:
             share = _share(shelf, row, weights, floor, single=single)
             ways: list[tuple[float, Found]] = [
-                (share, "words"), (near.get(row, 0.0), "meaning"), (looks.get(row, 0.0), "image"),
+                (looks.get(row, 0.0), "image"), (share, "words"), (near.get(row, 0.0), "meaning"),
+                (told.get(row, 0.0), "described"),
             ]  # fmt: skip
-            score, way = ways[2] if asked.look is not None and row in looks else max(ways)
+            score, way = ways[0] if asked.look is not None and row in looks else max(ways)
             if score > 0:
                 found.append(_Candidate(shelf, row, min(1.0, score), way))
         return found

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from ...core.canonical import Json, canonical_json
 from ...core.errors import InputError
 from ...core.frozen import Frozen
 from . import catalogue
-from .manifest import Manifest, Stock
+from .manifest import UNFINISHED, Manifest, Stock
 
-FOLDER = "building"
 KEPT: dict[str, str] = {"terms.u32": "<u4", "lengths.u32": "<u4", "pictured.i64": "<i8"}
 """Raw files that the index keeps, with their types: every passage's term numbers, how many, whose pictures."""
 
@@ -49,9 +48,9 @@ class Staging:
     def __init__(self, index: Path, plan: Json, base: tuple[Path, Manifest] | None) -> None:
         """Take up the build that was begun with this plan, or begin it.
 
-        Raises InputError when another one was begun on the same generation.
+        Raises InputError when another one was begun on the same generation and has read something.
         """
-        self.folder = index / FOLDER
+        self.folder = index / UNFINISHED
         if not self._begun(plan):
             self._begin(plan, base)
         with ExitStack() as opened:
@@ -74,7 +73,7 @@ class Staging:
             begun = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return False
-        if begun != plan and begun["base"] == plan["base"]:
+        if begun != plan and begun["base"] == plan["base"] and _committed(self.folder):
             raise InputError(
                 expected="the sources and encoders of the build that was begun here",
                 got="others, or sources whose files have changed since",
@@ -100,6 +99,11 @@ class Staging:
         part = self.folder / f"{_PLAN}.part"
         part.write_text(canonical_json(plan), encoding="utf-8")
         part.replace(self.folder / _PLAN)  # from here on the folder counts
+
+    @property
+    def has_read(self) -> bool:
+        """Whether anything was read that a build which goes on need not read again."""
+        return _has_read(self.state)
 
     def append(self, name: str, array: npt.NDArray[Any]) -> None:
         """Add to a raw file; it counts with the next commit."""
@@ -130,8 +134,18 @@ class Staging:
         self._opened.close()
 
 
+def _committed(folder: Path) -> bool:
+    """Whether the build begun in `folder` has read anything that counts."""
+    with closing(sqlite3.connect(folder / catalogue.NAME)) as connection:
+        return _has_read(State.model_validate_json(connection.execute("SELECT value FROM state").fetchone()[0]))
+
+
+def _has_read(state: State) -> bool:
+    return bool(state.done or state.reading)
+
+
 def drop(index: Path) -> None:
     """Delete what was read. The plan goes first: without it, what is left of a folder counts for nothing."""
-    (index / FOLDER / _PLAN).unlink(missing_ok=True)
-    if (index / FOLDER).exists():
-        shutil.rmtree(index / FOLDER)
+    (index / UNFINISHED / _PLAN).unlink(missing_ok=True)
+    if (index / UNFINISHED).exists():
+        shutil.rmtree(index / UNFINISHED)

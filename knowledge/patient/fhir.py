@@ -15,7 +15,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -95,7 +95,10 @@ def record_of(bundle: Json) -> PatientRecord:
     """The record of the one patient that a Bundle speaks of; the order of its entries does not matter.
 
     A visit is an Encounter that took place, on the day it began. What was measured or done on another day, as in a
-    long stay, stands at its own date, and so does what names no Encounter. Raises InputError.
+    long stay, stands at its own date, and so does what names no Encounter. What was written for an Encounter stands
+    with it, but never before its own dates: a diagnosis at the latest of the encounter's start, the onset and the
+    record; that it is over, at the day it was over. So no visit tells what was not known on its date, free text and
+    states without a date aside. Raises InputError.
     """
     if not is_fhir(bundle) or bundle["resourceType"] != "Bundle":
         kind = line(mapping(bundle).get("resourceType")) or f"a {type(bundle).__name__}"
@@ -225,7 +228,7 @@ class _Reader:
         slot = self._slot(resource, found)
         if slot is None:
             return "without a date"
-        slot.found.append(found)
+        self._put(slot, found)
         self.skipped.update(f"{kind}, in part: {reason}" for reason in found.missed)
         return ""
 
@@ -244,9 +247,23 @@ class _Reader:
         named = [resource.get("encounter"), context, *mappings(context.get("encounter"))]
         keys = (reference(item)[1] for item in named)
         slot = next((self.encounters[key] for key in keys if key in self.encounters), None)
-        if slot and (not found.happened or found.date in (None, slot.date)):
+        date = found.known(slot.date if slot else None)
+        if slot and date == slot.date:
             return slot
-        return self.days.setdefault(found.date, _Slot(date=found.date)) if found.date else None
+        return self._on(date) if date else None
+
+    def _put(self, slot: _Slot, found: Found) -> None:
+        """What is over says so from that day on."""
+        if found.ended is None:
+            slot.found.append(found)
+            return
+        ending = replace(found, conditions=found.ending)
+        if found.ended > slot.date:
+            slot.found.append(found)
+        (slot if found.ended <= slot.date else self._on(found.ended)).found.append(ending)
+
+    def _on(self, date: datetime.date) -> _Slot:
+        return self.days.setdefault(date, _Slot(date=date))
 
     def _with_medicine(self, resource: Resource) -> Resource:
         """A medicine that is named by reference, put in the place of the reference."""

@@ -1,6 +1,11 @@
 """What one resource of HL7 FHIR R4 (4.0.1) adds to a visit: values with units, and short lines in plain words.
 
 A reader takes a resource and returns what it found, or the reason why there is nothing. It knows no other resource.
+
+What is written (a diagnosis, an order, a report, a note) stands at the latest of its dates, the onset as well as the
+record, so that nothing is known before it was written. What is measured or done stands at the day it was done, whenever
+it was issued, and where that took days, at the last. A state without a date of its own (an order that was stopped, a
+problem that resolved) is the export's and is told with the resource.
 """
 
 from __future__ import annotations
@@ -8,7 +13,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from ...core.canonical import Json
 from ...core.case import Lab
@@ -27,6 +32,7 @@ from .fhir_types import (
     mappings,
     narrative,
     quantity,
+    span,
     text,
 )
 
@@ -38,14 +44,22 @@ _DENIED = {"entered-in-error": _WRONG, "refuted": "refuted"}
 _USUAL = {"", "active", "completed", "final", "amended", "corrected", "appended", "finished", "available", "current"}
 
 
+Span: TypeAlias = tuple[datetime.date, datetime.date]
+"""The first and the last day that a date stated in part may mean."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a resource says. `date` is its own; `happened`: it took place then, whatever its encounter's date is.
+    """What a resource says. `date` is its own; `happened`: it took place then, even before its encounter.
 
-    `when` orders what has one date; `missed` are the reasons why parts of the resource were left out.
+    `parts` are its dates stated in part. `ended` is the day from which on `conditions` are said as `ending`. `when`
+    orders what has one date; `missed` are the reasons why parts of the resource were left out.
     """
 
     date: datetime.date | None
+    parts: tuple[Span, ...] = ()
+    ended: datetime.date | None = None
+    ending: tuple[str, ...] = ()
     when: str = ""
     happened: bool = True
     reports: tuple[str, ...] = ()
@@ -53,6 +67,14 @@ class Found:
     medications: tuple[str, ...] = ()
     labs: tuple[Lab, ...] = ()
     missed: tuple[str, ...] = ()
+
+    def known(self, held: datetime.date | None) -> datetime.date | None:
+        """The day it stands at, with an encounter that began on `held`: never before its own date.
+
+        A date stated in part that begins later than every whole one counts as its last day; alone it is no date.
+        """
+        date = self.date if self.happened and self.date else max(filter(None, (self.date, held)), default=None)
+        return max([date, *(last for first, last in self.parts if first > date)]) if date else None
 
 
 def observation(resource: Resource) -> Found | str:
@@ -70,7 +92,7 @@ def observation(resource: Resource) -> Found | str:
     if not labs and not lines:
         return missed[0] if missed else "without a value"
     return Found(
-        date=_day(resource, "effectiveDateTime", "effectiveInstant", "effectivePeriod", "issued"),
+        **_done(resource, "effectiveDateTime", "effectiveInstant", "effectivePeriod", "issued"),
         when=line(resource.get("effectiveDateTime")), labs=tuple(labs), reports=tuple(lines), missed=tuple(missed),
     )  # fmt: skip
 
@@ -83,16 +105,19 @@ def condition(resource: Resource) -> Found | str:
     if not name:
         return _NAMELESS
     began, ended = (line(resource.get(key))[:10] for key in ("onsetDateTime", "abatementDateTime"))
+    over = span(ended)
     clinical = code(resource.get("clinicalStatus"))
     if clinical in _USUAL:
-        clinical = "until" if ended else ""
+        clinical = "until" if over else ""
     said = joined([
-        name, concept(resource.get("severity")), f"since {began}" if began else "", joined([clinical, ended], " "),
+        name, concept(resource.get("severity")), f"since {began}" if span(began) else "",
         "" if verified == "confirmed" else verified,
     ], ", ")  # fmt: skip
+    whole = joined([said, joined([clinical, ended if over else ""], " ")], ", ")
     return Found(
-        date=_day(resource, "recordedDate", "onsetDateTime", "onsetPeriod"), happened=False, conditions=(said,)
-    )
+        **_told(resource, "recordedDate", "onsetDateTime", "onsetPeriod"), happened=False,
+        conditions=(said if over else whole,), ended=over[1] if over else None, ending=(whole,) if over else (),
+    )  # fmt: skip
 
 
 def allergy(resource: Resource) -> Found | str:
@@ -110,7 +135,7 @@ def allergy(resource: Resource) -> Found | str:
         f"Allergy or intolerance: {name}", f"criticality {risk}" if risk else "",
         f"reaction {reactions}" if reactions else "", "" if clinical in _USUAL else clinical,
     ], ", ")  # fmt: skip
-    return Found(date=_day(resource, "recordedDate", "onsetDateTime"), happened=False, conditions=(said,))
+    return Found(**_told(resource, "recordedDate", "onsetDateTime"), happened=False, conditions=(said,))
 
 
 def medication(resource: Resource) -> Found | str:
@@ -128,8 +153,8 @@ def medication(resource: Resource) -> Found | str:
         [joined([name, *(line(dosage.get("text")) for dosage in dosages)], ", "), state and f"({state})"], " "
     )
     given = resource.get("resourceType") == "MedicationAdministration"
-    date = _day(resource, "authoredOn", "effectiveDateTime", "effectivePeriod", "dateAsserted")
-    return Found(date=date, happened=given, medications=(said,))
+    dates = (_done if given else _told)(resource, "authoredOn", "effectiveDateTime", "effectivePeriod", "dateAsserted")
+    return Found(**dates, happened=given, medications=(said,))
 
 
 def report(resource: Resource) -> Found | str:
@@ -144,8 +169,8 @@ def report(resource: Resource) -> Found | str:
     said = joined([concluded, *texts], "\n\n") or narrative(resource.get("text")) or counted
     if not name and not said:
         return "without a text"
-    date = _day(resource, "effectiveDateTime", "effectivePeriod", "issued")
-    return Found(date=date, reports=(bounded(joined([name, said], ": ")),), missed=missed)
+    dates = _told(resource, "effectiveDateTime", "effectivePeriod", "issued", over=True)
+    return Found(**dates, reports=(bounded(joined([name, said], ": ")),), missed=missed)
 
 
 def document(resource: Resource) -> Found | str:
@@ -156,7 +181,7 @@ def document(resource: Resource) -> Found | str:
         return missed[0] if missed else "without a text"
     name = concept(resource.get("type")) or line(resource.get("description"))
     said = bounded(joined([name, joined(texts, "\n\n")], ": "))
-    return Found(date=_day(resource, "date"), happened=False, reports=(said,), missed=missed)
+    return Found(**_told(resource, "date"), happened=False, reports=(said,), missed=missed)
 
 
 def procedure(resource: Resource) -> Found | str:
@@ -252,7 +277,7 @@ def _line(kind: str, said: str, resource: Resource, *dates: str) -> Found | str:
         return _NAMELESS
     status = code(resource.get("status"))
     state = "" if status in _USUAL else f" ({status})"
-    return Found(date=_day(resource, *dates), reports=(f"{kind}: {said}{state}",))
+    return Found(**_done(resource, *dates), reports=(f"{kind}: {said}{state}",))
 
 
 def _texts(attachments: list[Resource]) -> tuple[list[str], tuple[str, ...]]:
@@ -268,5 +293,30 @@ def _place(name: str, resource: Resource) -> str:
     return f"{name}, {where}" if name and where and where.lower() not in name.lower() else name
 
 
-def _day(resource: Resource, *names: str) -> datetime.date | None:
-    return next((found for name in names if (found := day(resource.get(name)))), None)
+class _Dates(TypedDict):
+    date: datetime.date | None
+    parts: tuple[Span, ...]
+
+
+def _done(resource: Resource, *names: str) -> _Dates:
+    """The first date of `names` that is stated, of a Period its end: what took days is known when it is over."""
+    found = [_dates(resource.get(name)) for name in names]
+    wholes, parts = next((one for one in found if one[0]), next((one for one in found if one[1]), ([], [])))
+    return {"date": max(wholes, default=None), "parts": tuple(parts)}
+
+
+def _told(resource: Resource, *names: str, over: bool = False) -> _Dates:
+    """The latest date of `names`, of a Period its start, or its end where the telling is of what is `over`."""
+    values = (resource.get(name) for name in names)
+    begun = (value.get("start") or value.get("end") if isinstance(value, dict) and not over else value
+             for value in values)  # fmt: skip
+    found = [_dates(value) for value in begun]
+    wholes = [date for dates, _ in found for date in dates]
+    return {"date": max(wholes, default=None), "parts": tuple(part for _, parts in found for part in parts)}
+
+
+def _dates(value: Json) -> tuple[list[datetime.date], list[Span]]:
+    """The whole days of a date, a dateTime or a Period, and those stated in part."""
+    ends = [value.get("start"), value.get("end")] if isinstance(value, dict) else [value]
+    parts = [found for end in ends if day(end) is None and (found := span(end))]
+    return [date for end in ends if isinstance(end, str) and (date := day(end))], parts

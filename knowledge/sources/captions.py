@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast, get_args
 
+from ...core.canonical import digest
 from ...core.case import Modality, pseudonym
 from .place import FileSource
 from .protocol import Document
@@ -31,17 +32,23 @@ class Captions(FileSource):
     def _documents(self, files: tuple[Path, ...]) -> Iterator[Document]:
         for path in files:
             for record in records(path):
-                yield self._document(record, path)
+                document = self._document(record, path)
+                if document.picture is None:
+                    self.skipped["a picture that is not there"] += 1
+                else:
+                    yield document
 
     def _document(self, record: Record, listed_in: Path) -> Document:
+        """Without a picture when no file is there."""
         named, caption, patient = record.needed("image"), record.text("caption"), record.number_or_text("patient_id")
         picture = _picture(named, listed_in.parent, record.where)
         place = self.shown(listed_in.parent)
+        shown = named if not patient else f"picture-{digest(named)[:12]}"  # a patient's file may bear their name
         return Document(
-            id=record.number_or_text("id") or (named if place == "." else f"{place}/{named}"),
-            title=_first_words(caption) or record.text("label") or named,
+            id=record.number_or_text("id") or (shown if place == "." else f"{place}/{shown}"),
+            title=_first_words(caption) or record.text("label") or shown,
             text=caption,
-            citation=record.text("citation") or f"{self.citation or self.name}: {named}",
+            citation=record.text("citation") or f"{self.citation or self.name}: {shown}",
             licence=record.text("licence", "license") or self.licence,
             modalities=_modalities(record) or self.modalities,
             patient_id=pseudonym(patient) if patient else None,
@@ -51,8 +58,11 @@ class Captions(FileSource):
         )
 
 
-def _picture(named: str, folder: Path, where: str) -> Path:
-    """The file that `named` means. Raises InputError when it lies outside `folder`, links followed, or is missing."""
+def _picture(named: str, folder: Path, where: str) -> Path | None:
+    """The file that `named` means, None when there is none.
+
+    Raises InputError for one outside `folder`, links followed.
+    """
     try:
         found = (folder / named).resolve()
         inside, there = found.is_relative_to(folder.resolve()), found.is_file()
@@ -60,9 +70,7 @@ def _picture(named: str, folder: Path, where: str) -> Path:
         inside, there = False, False
     if not inside or "://" in named or Path(named).is_absolute():
         raise damaged(where, expected="the path of a picture inside the list's folder", got=repr(named))
-    if not there:
-        raise damaged(where, expected="a picture that is there", got=f"no file {named!r}")
-    return folder / named
+    return folder / named if there else None
 
 
 def _modalities(record: Record) -> tuple[Modality, ...]:

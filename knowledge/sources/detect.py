@@ -63,6 +63,15 @@ def detect(path: Path) -> Detected:
     if len(seen) == 1:
         (kind,) = seen
         return Detected(kind=kind, reason=reasons[kind])
+    if not files:
+        raise InputError(
+            expected=f"{str(path)!r} to hold files", got="a folder that is empty", fix="check the path, or fill it"
+        )
+    if files == [path] and path.suffix.lower() in PICTURES:
+        raise InputError(
+            expected="more than a single picture", got=repr(str(path)),
+            fix="put pictures into one folder per label, or captions into a JSONL",
+        )  # fmt: skip
     got = " and ".join(f"{kind} ({seen[kind]} files)" for kind in sorted(seen)) if seen else "nothing that is known"
     raise InputError(
         expected=f"{str(path)!r} to hold one kind of source",

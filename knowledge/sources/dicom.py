@@ -24,7 +24,11 @@ LICENCE = "private record"
 
 @dataclass(frozen=True, kw_only=True)
 class DicomFacts:
-    """What a DICOM header says that names nobody; `patient_id` is the pseudonym of its patient."""
+    """What a DICOM header says that names nobody; `patient_id` is the pseudonym of its patient.
+
+    `date` is the latest day of its acquisition, content, series and study, so that no search up to a day finds the
+    picture before it was there.
+    """
 
     modality: Modality | None = None
     body_part: str | None = None

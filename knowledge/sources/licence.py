@@ -11,12 +11,14 @@ from pathlib import Path
 from ...core.errors import InputError
 from .reading import opened
 
-_MOST_CHARACTERS = 300
+_MOST_CHARACTERS = 80
 _STATED = re.compile(r"licen[cs]e[ \t]*:[ \t]*(?P<licence>\S.*)", re.IGNORECASE)
+_DENIED = re.compile(r"(?:no (?:\w+ ){0,2}licen[cs]e|none|unknown|not (?:stated|given|known))\b", re.IGNORECASE)
 
 
 def licence_for(path: Path, stated: str | None, known: str | None) -> str:
-    """`stated`, else `see SOURCE.txt: …` or `see LICENSE: …` with its first line on it, else `known`.
+    """`stated`, else `see SOURCE.txt: …` or `see LICENSE: …` with the first statement of its first line on
+    it, else `known`. That there is none is no licence.
 
     Raises InputError without any; "unknown" is a licence when the user states it.
     """
@@ -38,10 +40,19 @@ def _beside(folder: Path) -> str:
         if path.is_file() and (name == "source.txt" or name.startswith(("license", "licence"))):
             lines = _lines(path)
             stated = (match["licence"] for line in lines if (match := _STATED.match(line)))
-            first = next(stated, "") or ("" if name == "source.txt" else next(iter(lines), ""))
+            first = _statement(next(stated, "") or ("" if name == "source.txt" else next(iter(lines), "")))
             if first:
-                return f"see {path.name}: {first[:_MOST_CHARACTERS]}"
+                return f"see {path.name}: {first}"
     return ""
+
+
+def _statement(line: str) -> str:
+    """The first of the line's statements, which `;` parts, that names a licence; cut short when it is long."""
+    parts = (part.strip() for part in line.split(";"))
+    first = next((part for part in parts if part and not _DENIED.match(part)), "")
+    if len(first) <= _MOST_CHARACTERS:
+        return first
+    return (first[:_MOST_CHARACTERS].rpartition(" ")[0] or first[:_MOST_CHARACTERS]) + " …"
 
 
 def _lines(path: Path) -> list[str]:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from ...core.canonical import digest
 from ...core.case import Modality
 from ...core.errors import InputError
-from .protocol import Document
+from .protocol import Document, Source
 
 _ABOUT = {"citation", "copying", "licence", "license", "notice", "readme", "source"}
 _LONGEST_NAME = 48
@@ -80,6 +81,11 @@ class FileSource(ABC):
 
     @abstractmethod
     def _documents(self, files: tuple[Path, ...]) -> Iterator[Document]: ...
+
+
+def place_of(source: Source) -> str:
+    """A hash of where a source lies, links followed: the path itself may name a patient. "" for one of no file."""
+    return digest(["place", str(source.path.resolve())]) if isinstance(source, FileSource) else ""
 
 
 def walk(path: Path, skipped: Counter[str] | None = None) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from ...core.case import Modality
+from ...core.errors import InputError
 from ..corpus import DOMAINS
 from .captions import MODALITIES
 from .pdf import pages
@@ -48,7 +49,12 @@ class Texts(FileSource):
             yield from self._pages(path) if path.suffix.lower() == ".pdf" else self._text(path)
 
     def _text(self, path: Path) -> Iterator[Document]:
-        facts, text = front_matter(whole_text(path))
+        try:
+            whole = whole_text(path)
+        except InputError as error:
+            self.skipped[f"a text that cannot be read: expected {error.expected}"] += 1
+            return
+        facts, text = front_matter(whole)
         if not text.strip():
             self.skipped["an empty text"] += 1
             return

@@ -40,6 +40,29 @@ def test_two_dated_photographs_are_compared_with_both_dates(tmp_path: Path) -> N
     assert not any("px" in change.detail for change in report.changes)
 
 
+def test_visits_after_the_case_are_no_history(tmp_path: Path) -> None:
+    """A case of 1987 knows nothing of 1988: no evidence, change, criterion, prior image or red flag comes of it."""
+    raw = yaml.safe_load((EXAMPLES / "two_visits.yaml").read_text(encoding="utf-8"))
+    case = Case.model_validate(raw)
+    first, *_ = case.visits
+    assert any(visit.images for visit in case.visits)
+    early = case.model_copy(update={"date": first.date - datetime.timedelta(days=1), "id": "early"})
+    report = consulted(early, tmp_path)
+    assert not [item for item in report.evidence if item.kind == "prior_visit"]
+    assert not [
+        item for item in report.evidence if item.date and item.date > early.date and item.source.kind == "visit"
+    ]
+    assert report.changes == ()
+    count = len(case.visits)
+    assert f"{count} visits dated after the case were left out" in report.limitations
+    same_day = consulted(case.model_copy(update={"date": first.date, "id": "same"}), tmp_path)
+    assert {item.date for item in same_day.evidence if item.kind == "prior_visit"} == {first.date}
+    left = "1 visit dated after the case was left out" if count == 2 else f"{count - 1} visits dated after the case"
+    assert any(note.startswith(left) for note in same_day.limitations)
+    without = consulted(early.model_copy(update={"visits": (), "id": "none"}), tmp_path)
+    assert [(i.name, i.content) for i in report.evidence] == [(i.name, i.content) for i in without.evidence]
+
+
 def test_a_long_record_is_bounded_and_the_report_says_so(tmp_path: Path) -> None:
     days = [datetime.date(2020, 1, 1) + datetime.timedelta(days=30 * number) for number in range(30)]
     visits = tuple(Visit(date=day, reports=(f"Well, weight {70 + n} kg.",)) for n, day in enumerate(days))

@@ -46,8 +46,8 @@ NOTES = ("index", "build", "notes", "--licence", "CC0-1.0", "--citation", "Our n
 def test_an_index_is_built_shown_added_to_and_searched(cli: Run) -> None:
     built = cli(*NOTES)
     assert built.returncode == 0, built.stderr
-    assert "made: 1 passages" in built.stdout
-    assert "notes (text; CC0-1.0): 1 documents, 1 kept" in built.stdout
+    assert "made: 1 passage\n" in built.stdout
+    assert "added from notes (text; CC0-1.0): 1 document in 1 passage" in built.stdout
     added = cli("index", "build", "labelled:scans", "--modality", "ultrasound", "--licence", "CC0-1.0", "--out", "made")
     assert added.returncode == 0, added.stderr
     assert "3 passages, 2 of them pictures" in added.stdout
@@ -75,9 +75,14 @@ def test_the_shipped_passages_are_searched_by_default_and_filters_hold(cli: Run)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("search",), "a query needs a text or an image"),
-        (("search", "x", "--until", "soon"), "a usable until"),
-        (("search", "x", "--modality", "xrays"), "a usable modality"),
+        (("search",), "expected a question or --image; got none"),
+        (("search", "x", "--until", "2024"), "a day such as 2024-01-31; got '2024'"),
+        (("search", "x", "--modality", "xrays"), "a modality; got 'xrays'; type one of "),
+        (("search", "x", "--domain", "astrology"), "type one of cardiology, "),
+        (("search", "x", "--source", "nothing"), "a source of the index; got 'nothing'"),
+        (("search", "x", "--index", "notes/thyroid.md"), "name a folder"),
+        (("index", "build", "notes", "--licence", "CC0", "--out", "notes/thyroid.md"), "name a folder"),
+        (("index", "build", "notes", "scans", "--licence", "CC0", "--out", "made"), "one source beside --licence"),
         (("search", "x", "--index", "nowhere"), "polyclinic index build SOURCE --out nowhere"),
         (("search", "--image", "scans/benign/1.png"), "an index with pictures"),
         (("index", "build", "nowhere", "--out", "made"), "where nothing is"),
@@ -96,6 +101,64 @@ def test_bad_input_is_one_plain_line(cli: Run, words: tuple[str, ...], said: str
     assert "\n" not in line
     assert line.startswith("polyclinic: expected ")
     assert said in line
+
+
+def test_a_second_build_says_what_it_left_as_it_was(cli: Run, tmp_path: Path) -> None:
+    assert "added from notes" in cli(*NOTES).stdout
+    same = cli(*NOTES[:3], "--licence", "MIT", "--out", "made")
+    assert "nothing was added from notes: 1 passage is already there; the options typed now do not" in same.stdout
+    assert "MIT" not in same.stdout
+    (tmp_path / "notes" / "thyroid.md").write_text("# Thyroid nodules\n\nIt says otherwise.\n")
+    edited = cli(*NOTES)
+    assert "nothing was added from notes\n" in edited.stdout
+    assert "1 passage whose text has changed since was left as it was: build into another folder" in edited.stdout
+    (tmp_path / "notes" / "more.md").write_text("---\nlicence: MIT\n---\nA cyst.\n")
+    assert "added from notes (text; CC0-1.0): 1 passage, of 2 documents read" in cli(*NOTES).stdout
+    assert "licences: CC0-1.0 (1); MIT (1)" in cli("index", "show", "made").stdout
+
+
+def test_show_tells_of_an_unfinished_build(cli: Run, tmp_path: Path) -> None:
+    assert cli(*NOTES).returncode == 0
+    assert "unfinished" not in cli("index", "show", "made").stdout
+    (tmp_path / "made" / "building").mkdir()
+    assert "an unfinished build, not counted here" in cli("index", "show", "made").stdout
+    (tmp_path / "begun" / "building").mkdir(parents=True)
+    assert "an unfinished build; type the same index build command" in cli("search", "x", "--index", "begun").stderr
+
+
+def test_what_a_build_does_is_told_in_lines_where_there_is_no_terminal(cli: Run) -> None:
+    lines = cli(*NOTES).stderr.splitlines()
+    assert lines[0] == "reading notes: 1"
+    assert "writing passages" in lines
+    assert len({line.partition(":")[0] for line in lines}) == len(lines)
+
+
+def test_shipped_passages_may_be_named_among_the_indexes(cli: Run) -> None:
+    assert cli(*NOTES).returncode == 0
+    both = cli("search", "thyroid nodule", "--index", "made", "--index", "shipped", "--json").stdout.splitlines()
+    assert len({json.loads(line)["passage"]["source"] for line in both}) == 2
+    assert cli("search", "optic disc", "--index", "shipped").stdout == cli("search", "optic disc").stdout
+    refused = cli("search", "thyroid", "--index", "made", "--source", "nots")
+    assert "a source of the index; got 'nots'; type one of notes" in refused.stderr
+
+
+def test_records_are_found_with_their_patient_alone_and_the_command_says_so(cli: Run, tmp_path: Path) -> None:
+    visit = {
+        "resourceType": "Encounter", "id": "e1", "status": "finished", "class": {"code": "AMB"},
+        "type": [{"text": "Check-up of drusen"}], "subject": {"reference": "Patient/7"},
+        "period": {"start": "2020-01-02T09:00:00Z"},
+    }  # fmt: skip
+    entries = [{"resource": one} for one in ({"resourceType": "Patient", "id": "7"}, visit)]
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "7.json").write_text(
+        json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    )
+    built = cli("index", "build", "records", "--out", "own")
+    assert "own: 0 passages, 1 record of 1 patient" in built.stdout
+    assert "vectors" not in built.stdout
+    unfound = cli("search", "drusen check-up", "--index", "own")
+    assert unfound.stdout == "No support found.\n1 record of 1 patient is only searched with --patient.\n"
+    assert "open to every case" in cli("index", "build", "records", "--shared", "--out", "open").stdout
 
 
 def test_a_damaged_index_is_named_and_an_encoder_cannot_be_mixed_in(cli: Run, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_hits_are_of_the_asked_kind_and_spans_lie_in_their_text(store: Knowledge
         for hit in hits:
             assert 0 < hit.score <= 1
             assert 0 <= hit.span[0] <= hit.span[1] <= len(hit.passage.text)
-            assert hit.found in ("words", "meaning", "image")
+            assert hit.found in ("words", "meaning", "image", "described")
             assert hit.passage.citation
             assert hit.passage.licence
 

@@ -19,7 +19,7 @@ from polyclinic.core.canonical import digest
 from polyclinic.core.case import pseudonym
 from polyclinic.core.errors import InputError, RunLockedError, SetupError, StorageError
 from polyclinic.core.locked import open_locked
-from polyclinic.knowledge.index.build import Plan, build_index
+from polyclinic.knowledge.index.build import Plan, add_to_index, build_index
 from polyclinic.knowledge.index.folder import open_index
 from polyclinic.knowledge.index.manifest import read_manifest
 from polyclinic.knowledge.sources.open import open_source
@@ -135,6 +135,54 @@ def test_a_build_begun_with_other_sources_is_refused_until_it_is_dropped(world: 
     assert sorted(path.name for path in out.iterdir()) == ["0001", "lock", "manifest.json"]
 
 
+def test_a_source_that_is_mended_before_anything_was_read_begins_anew(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    texts, out = tmp_path / "w" / "texts", tmp_path / "index"
+    (texts / "a.md").write_text("---\ndate: yesterday\n---\nA coloboma.", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a date such as 2024-03-31.*then build again$"):
+        build_index(world.plan(tmp_path / "w", ["texts"]), out)
+    (texts / "a.md").write_text("A coloboma.", encoding="utf-8")
+    assert build_index(world.plan(tmp_path / "w", ["texts"]), out).sources[0].documents == 25
+
+
+def test_a_source_that_cannot_be_read_to_its_end_says_how_to_restart(
+    world: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polyclinic.knowledge.index.build.BATCH", 4)
+    world.write_world(tmp_path / "w")
+    (tmp_path / "w" / "texts" / "z.md").write_text("---\ndate: yesterday\n---\nA coloboma.", encoding="utf-8")
+    with pytest.raises(InputError, match=r"then build again; it then takes --restart"):
+        build_index(world.plan(tmp_path / "w", ["texts"]), tmp_path / "index")
+
+
+def test_a_name_stands_for_one_place(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    world.write_world(tmp_path / "v", texts=3)
+    out = tmp_path / "index"
+    manifest = build_index(world.plan(tmp_path / "w", ["texts"]), out)
+    assert "texts" in manifest.sources[0].name
+    assert str(tmp_path) not in manifest.written()
+    with pytest.raises(InputError, match=r"from another place; type --name"):
+        build_index(world.plan(tmp_path / "v", ["texts"]), out)
+    assert read_manifest(out) == manifest
+    moved = tmp_path / "elsewhere"
+    assert build_index(world.plan(tmp_path / "v", ["texts"]), moved).sources[0].place != manifest.sources[0].place
+    sources = [stock.model_copy(update={"place": "0"}) for stock in manifest.sources]
+    assert manifest.model_copy(update={"sources": tuple(sources)}).version == manifest.version
+
+
+def test_what_a_build_adds_is_told_beside_what_there_is(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out = tmp_path / "index"
+    first = add_to_index(world.plan(tmp_path / "w", ["texts"]), out)
+    (stock,) = first.added
+    assert stock.passages == first.manifest.passages
+    again = add_to_index(world.plan(tmp_path / "w", ["texts"]), out)
+    (stock,) = again.added
+    assert again.manifest == first.manifest
+    assert (stock.passages, stock.already) == (0, first.manifest.passages)
+
+
 def test_two_builders_do_not_meet(world: ModuleType, tmp_path: Path) -> None:
     world.write_world(tmp_path / "w")
     out = tmp_path / "index"
@@ -156,15 +204,16 @@ def test_a_folder_of_something_else_is_left_alone(world: ModuleType, tmp_path: P
         (out / name).mkdir()
         with pytest.raises(InputError, match=r"an empty folder or an index"):
             build_index(world.plan(tmp_path / "w"), out)
-        assert (out / name).is_dir()
+        assert [path.name for path in out.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("place", ["/proc/index", "a-file"])
-def test_a_folder_that_cannot_be_written_is_a_clear_error(world: ModuleType, tmp_path: Path, place: str) -> None:
+def test_a_folder_that_cannot_be_written_is_a_clear_error(world: ModuleType, tmp_path: Path) -> None:
     world.write_world(tmp_path / "w")
-    (tmp_path / "a-file").write_text("")
     with pytest.raises(StorageError, match=r"to write the index in"):
-        build_index(world.plan(tmp_path / "w"), tmp_path / place)
+        build_index(world.plan(tmp_path / "w"), Path("/proc/index"))
+    (tmp_path / "a-file").write_text("")
+    with pytest.raises(InputError, match=r"a file, .*a-file'; name a folder"):
+        build_index(world.plan(tmp_path / "w"), tmp_path / "a-file")
 
 
 @pytest.mark.parametrize("most", [1_000, 9_000, 14_000, 30_000, 45_000, 60_000])
@@ -307,5 +356,7 @@ def test_sources_without_a_name_each_are_refused(world: ModuleType, tmp_path: Pa
 def test_the_version_is_a_hash_of_the_manifest(world: ModuleType, tmp_path: Path) -> None:
     world.write_world(tmp_path / "w")
     manifest = build_index(world.plan(tmp_path / "w"), tmp_path / "index")
-    assert manifest.version == digest(manifest.model_dump(mode="json", exclude={"generation"}))
+    fields = manifest.model_dump(mode="json", exclude={"generation"})
+    assert all(stock.pop("place") for stock in fields["sources"])
+    assert manifest.version == digest(fields)
     assert json.loads((tmp_path / "index" / "manifest.json").read_text())["version"] == manifest.version

@@ -82,6 +82,26 @@ def test_a_damaged_manifest_is_a_clear_error(built: Path) -> None:
         open_index(built)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "a damaged file: no JSON"), ('{"generation": 1}', "the field 'terms' is missing"), ("[]", "no object"),
+     ('{"format": 2}', "something else in the field 'format'")],
+)  # fmt: skip
+def test_a_damaged_manifest_is_described_in_words(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(SetupError, match=said):
+        read_manifest(tmp_path)
+
+
+def test_an_unfinished_build_and_a_file_are_no_index(tmp_path: Path) -> None:
+    (tmp_path / "begun" / "building").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"an unfinished build; type the same index build command"):
+        open_index(tmp_path / "begun")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"a file, .*; name a folder"):
+        open_index(tmp_path / "file")
+
+
 def test_where_no_index_is_the_command_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such folder; type: polyclinic index build SOURCE --out"):
         open_index(tmp_path / "missing")

@@ -13,95 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import (
+    FULL,
+    MRN,
+    RAW,
+    READ,
+    amount,
+    assert_nothing_later,
+    bundle,
+    coded,
+    encounter,
+    named,
+    observation,
+    only_visit,
+    patient,
+    reasons,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.case import Lab, Visit, pseudonym
 from polyclinic.core.errors import InputError
-from polyclinic.knowledge import fhir
+from polyclinic.knowledge.patient import fhir
 from polyclinic.knowledge.patient.fhir import PatientRecord, read_record, record_of, visit_text
-
-RAW = "9f1c-raw-patient-id"
-MRN = "MRN-447112"
-SUBJECT = {"reference": f"Patient/{RAW}"}
-READ = {
-    "AllergyIntolerance", "Condition", "DiagnosticReport", "Encounter", "Immunization", "MedicationRequest",
-    "Observation", "Patient", "Procedure",
-}  # fmt: skip
-
-
-def named(text: str) -> dict[str, Any]:
-    return {"text": text}
-
-
-def coded(code: str) -> dict[str, Any]:
-    return {"coding": [{"code": code}]}
-
-
-def patient(**fields: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "Patient", "id": RAW, "gender": "female", "birthDate": "1960-05-17",
-        "identifier": [{"value": MRN}], "name": [{"family": "Quillfeather", "given": ["Amaranth", "J."]}], **fields,
-    }  # fmt: skip
-
-
-def encounter(key: str, day: str | None, **fields: Any) -> dict[str, Any]:
-    period = {} if day is None else {"period": {"start": f"{day}T09:00:00+02:00"}}
-    return {"resourceType": "Encounter", "id": key, "status": "finished", "subject": SUBJECT, **period, **fields}
-
-
-def observation(name: str, day: str | None = "2024-01-31", within: str = "", **fields: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "resourceType": "Observation", "status": "final", "code": named(name), "subject": SUBJECT, **fields,
-    }  # fmt: skip
-    if day:
-        made["effectiveDateTime"] = f"{day}T10:00:00Z"
-    if within:
-        made["encounter"] = {"reference": f"Encounter/{within}"}
-    return made
-
-
-POTASSIUM_RANGE = [{"low": {"value": 3.5}, "high": {"value": 5.1}}]
-
-
-def amount(value: Any, unit: str = "mmol/L", **fields: Any) -> dict[str, Any]:
-    return {"valueQuantity": {"value": value, "unit": unit, **fields}}
-
-
-def bundle(*resources: dict[str, Any]) -> dict[str, Any]:
-    return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": item} for item in resources]}
-
-
-def only_visit(*resources: dict[str, Any]) -> Visit:
-    (visit,) = record_of(bundle(patient(), *resources)).visits
-    return visit
-
-
-def reasons(*resources: dict[str, Any]) -> dict[str, int]:
-    return record_of(bundle(patient(), *resources)).skipped
-
-
-FULL = bundle(
-    patient(),
-    encounter("e1", "2023-03-01", type=[named("Check up")], reasonCode=[named("Fatigue")]),
-    encounter("e2", "2024-01-31"),
-    observation("Potassium", "2023-03-01", "e1", **amount(5.4), referenceRange=POTASSIUM_RANGE),
-    observation("Potassium", "2024-01-31", "e2", **amount(4.4)),
-    observation("Blood pressure", "2024-01-31", "e2", component=[
-        {"code": named("Systolic pressure"), **amount(141, "mm[Hg]")},
-        {"code": named("Diastolic pressure"), **amount(88, "mm[Hg]")},
-    ]),
-    observation("Smoking", "2024-01-31", "e2", valueCodeableConcept=named("Former smoker")),
-    {"resourceType": "Condition", "code": named("Hypertension"), "subject": SUBJECT, "onsetDateTime": "2011-04-02",
-     "clinicalStatus": coded("active"), "encounter": {"reference": "Encounter/e1"}},
-    {"resourceType": "MedicationRequest", "status": "active", "medicationReference": {"reference": "Medication/m1"},
-     "subject": SUBJECT, "encounter": {"reference": "Encounter/e2"}, "dosageInstruction": [{"text": "once a day"}]},
-    {"resourceType": "Medication", "id": "m1", "code": named("Ramipril 5 mg")},
-    {"resourceType": "DiagnosticReport", "status": "final", "code": named("Chest film"), "subject": SUBJECT,
-     "effectiveDateTime": "2024-01-31", "encounter": {"reference": "Encounter/e2"}, "conclusion": "Clear lungs."},
-    {"resourceType": "Immunization", "status": "completed", "vaccineCode": named("Influenza"),
-     "patient": SUBJECT, "occurrenceDateTime": "2023-10-11"},
-)  # fmt: skip
 
 
 def test_a_bundle_is_one_patients_dated_visits() -> None:
@@ -183,22 +117,6 @@ def test_references_by_full_url_are_followed() -> None:
     ]  # fmt: skip
     (visit,) = record_of({"resourceType": "Bundle", "entry": entries}).visits
     assert [lab.name for lab in visit.labs] == ["Sodium"]
-
-
-def test_a_long_stay_has_its_values_at_their_own_days() -> None:
-    stay = encounter("stay", "2024-01-30")
-    values = [observation("CRP", f"2024-01-3{n}", "stay", **amount(n, "mg/L")) for n in (0, 1)]
-    record = record_of(bundle(patient(), stay, *values))
-    assert [(str(visit.date), visit.labs[0].value) for visit in record.visits] == [("2024-01-30", 0), ("2024-01-31", 1)]
-
-
-def test_an_order_keeps_the_encounters_date() -> None:
-    order = {
-        "resourceType": "MedicationRequest", "medicationCodeableConcept": named("Aspirin"), "subject": SUBJECT,
-        "authoredOn": "2020-01-01", "encounter": {"reference": "Encounter/e1"}, "status": "stopped",
-    }  # fmt: skip
-    visit = only_visit(encounter("e1", "2024-01-31"), order)
-    assert (visit.date.year, visit.medications) == (2024, ("Aspirin (stopped)",))
 
 
 @pytest.mark.parametrize(
@@ -533,9 +451,11 @@ def test_every_synthea_record_is_read_whole(data_dir: Path) -> None:
         labs = [lab for visit in record.visits for lab in visit.labs]
         assert sorted(lab.value for lab in labs) == sorted(part["valueQuantity"]["value"] for part in numbers)
         assert all(lab.unit for lab in labs)
-        assert (
-            sum(len(visit.conditions) for visit in record.visits) == counts["Condition"] + counts["AllergyIntolerance"]
-        )
+        assert_nothing_later(record.visits)
+        lines_of_conditions = [line for visit in record.visits for line in visit.conditions]
+        endings = [line for line in lines_of_conditions if ", resolved " in line]
+        assert len(endings) == sum("abatementDateTime" in resource for resource in resources)
+        assert len(lines_of_conditions) - len(endings) == counts["Condition"] + counts["AllergyIntolerance"]
         assert sum(len(visit.medications) for visit in record.visits) == counts["MedicationRequest"]
         told = counts["DiagnosticReport"] + counts["Procedure"] + counts["Immunization"] + len(lines)
         assert sum(len(visit.reports) for visit in record.visits) == told + counts["Encounter"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.case import Case, Lab, Visit
-from polyclinic.knowledge import history
+from polyclinic.knowledge.patient import history
 from polyclinic.knowledge.patient.history import changes, left_out, visit_evidence
 
 FIRST, SECOND, THIRD = (datetime.date(2024, month, 1) for month in (1, 3, 5))

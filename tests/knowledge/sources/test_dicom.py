@@ -102,9 +102,10 @@ def test_facts_are_those_of_the_header() -> None:
     path = Path(str(get_testdata_file("CT_small.dcm", download=False)))
     facts = read_dicom_facts(path)
     header = pydicom.dcmread(path)
+    assert header.AcquisitionDate < header.StudyDate  # the later one: nothing is found before it was there
     assert facts == DicomFacts(
         modality="ct",
-        date=datetime.datetime.strptime(header.AcquisitionDate, "%Y%m%d").date(),
+        date=datetime.datetime.strptime(header.StudyDate, "%Y%m%d").date(),
         patient_id=pseudonym(str(header.PatientID)),
     )
     assert described(facts, facts.modality) == "CT"

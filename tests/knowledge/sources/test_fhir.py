@@ -50,6 +50,22 @@ def test_a_visit_is_a_document_of_its_patient(tmp_path: Path) -> None:
     assert all(word not in repr(documents) for word in ("Doe", "Roe", "4711", "0815"))
 
 
+def test_a_document_tells_nothing_later_than_its_date(tmp_path: Path) -> None:
+    record = bundle("patient-4711", "1987-04-02")
+    stroke = {
+        "resourceType": "Condition", "code": {"text": "Stroke"}, "subject": {"reference": "Patient/patient-4711"},
+        "encounter": {"reference": "Encounter/e0"}, "onsetDateTime": "1988-07-28", "abatementDateTime": "1988-09-01",
+    }  # fmt: skip
+    record["entry"].append({"resource": stroke})
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    documents = list(Fhir(path=tmp_path, name="records", licence="private record").documents())
+    assert [(str(document.date), document.text) for document in documents] == [
+        ("1987-04-02", "Check-up 0"),
+        ("1988-07-28", "Conditions: Stroke, since 1988-07-28"),
+        ("1988-09-01", "Conditions: Stroke, since 1988-07-28, until 1988-09-01"),
+    ]
+
+
 def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"resourceType": "Bundle", "entry": [')
     with pytest.raises(InputError, match=r"a\.json"):

@@ -115,12 +115,20 @@ def test_halves_of_a_segmentation_set_are_no_classes(tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     ("name", "data"),
     [("a.json", b'[{"id": "1"}]'), ("a.xml", b"<html/>"), ("a.csv", b"a,b"), ("a.jsonl", b'{"id": 1}\n'),
-     ("a.json", b'{"resourceType": "Patient"}'), ("a.bin", bytes(range(256))), ("a.json", b""), ("a.png", b"\x89PNG")],
+     ("a.json", b'{"resourceType": "Patient"}'), ("a.bin", bytes(range(256))), ("a.json", b"")],
 )  # fmt: skip
 def test_an_unknown_file_is_refused_with_the_kinds(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=r"nothing that is known.*medquad \(MedQuAD questions"):
         open_source(str(tmp_path / name), licence="CC0")
+
+
+def test_an_empty_folder_and_a_single_picture_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a folder that is empty"):
+        open_source(str(tmp_path), licence="CC0")
+    (tmp_path / "a.PNG").write_bytes(b"\x89PNG")
+    with pytest.raises(InputError, match=r"one folder per label, or captions into a JSONL"):
+        open_source(str(tmp_path / "a.PNG"), licence="CC0")
 
 
 @pytest.mark.parametrize("spec", ["", "medquad:", "gone/away", "medquad:gone", "a\0b"])
@@ -170,7 +178,12 @@ def test_the_user_s_words_reach_the_documents(tmp_path: Path) -> None:
         ({"SOURCE.txt": "repo: x\nLicense: CC0 (README)\nlicence: later"}, None, "x", "see SOURCE.txt: CC0 (README)"),
         ({"SOURCE.txt": "repo: x", "LICENCE.md": "\n## MIT Licence\nmore"}, None, "x", "see LICENCE.md: MIT Licence"),
         ({"SOURCE.txt": "repo: x", "LICENSE": " \n"}, None, "known", "known"),
-        ({"SOURCE.txt": "license: " + "x" * 5000}, None, None, "see SOURCE.txt: " + "x" * 300),
+        ({"SOURCE.txt": "license: " + "x" * 5000}, None, None, "see SOURCE.txt: " + "x" * 80 + " …"),
+        ({"SOURCE.txt": "license: " + "word " * 90}, None, None, "see SOURCE.txt: " + "word " * 16 + "…"),
+        ({"SOURCE.txt": "license: CC BY 4.0 (its LICENSE); sites are of the NIH"}, None, None,
+         "see SOURCE.txt: CC BY 4.0 (its LICENSE)"),
+        ({"SOURCE.txt": "license: no LICENSE in repo; images CC0"}, None, None, "see SOURCE.txt: images CC0"),
+        ({"SOURCE.txt": "license: no LICENSE file"}, None, "known", "known"),
     ],
 )  # fmt: skip
 def test_the_licence_is_the_user_s_else_what_lies_there_else_the_format_s(
