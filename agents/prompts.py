@@ -160,7 +160,8 @@ def _evidence(evidence: tuple[Evidence, ...]) -> str:
 def _sourced(item: Evidence) -> str:
     """What the evidence says and where it is from; a document's own name is text from outside as well."""
     if item.source.kind == "document":
-        return f"document: {fenced(f'{item.source.name}: {item.content}')}"
+        name = " ".join(item.source.name.split())
+        return "document: " + fenced(f"{name}\n{item.content}")
     return f"{item.source.name}: {fenced(item.content)}"
 
 

@@ -27,7 +27,9 @@ _ROLE = re.compile(r"\n# Your role: (.+)")
 _TURN = re.compile(r"\nTurn (\d+)\.(.*)")
 _OPTIONS = re.compile(r"\nOptions:\n<<<untrusted\n(.*?)\nuntrusted>>>", re.S)
 _OPTION = re.compile(r"^(\w+)\. (.*)$", re.M)
-_EVIDENCE = re.compile(r"\n\[([\w.:-]+)\] (\w+), [^\n]*?: <<<untrusted\n(.*?)\nuntrusted>>>", re.S)
+_EVIDENCE = re.compile(  # of a document the name stands inside the fence, on a line of its own
+    r"\n\[([\w.:-]+)\] (\w+), (?:document: <<<untrusted\n[^\n]*|[^\n]*?: <<<untrusted)\n(.*?)\nuntrusted>>>", re.S
+)
 _TOOL = re.compile(r"\n(?:Your tools: |##? Tools[^\n]*\n- )([\w.-]+)")
 _IMAGE = re.compile(r"\n(image-\d+): ")
 _SENTENCE = re.compile(r".{1,300}?[.!?](?=\s|$)|.{1,300}(?=\s|$)")

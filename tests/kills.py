@@ -61,12 +61,12 @@ class Ratio(ToolOutput):
 
 
 class LoggedKnowledge:
-    version = "test/1"
+    version, excluded, pictured = "test/1", 0, False
 
     def __init__(self, log: Log) -> None:
         self.log = log
 
-    def search(self, query: Query) -> tuple[Hit, ...]:
+    def search(self, query: Query, picture: object = None) -> tuple[Hit, ...]:
         self.log.note(f"retrieval {query.text}")
         return (Hit(passage=PASSAGE, score=0.9, span=(0, len(PASSAGE.text))),)
 
