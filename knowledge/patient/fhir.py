@@ -1,7 +1,8 @@
 """A patient's record read from an HL7 FHIR R4 (4.0.1) Bundle of any type: dated visits under a pseudonym.
 
-The raw id, the patient's other identifiers and the full name do not leave this module: where they stand in a text they
-are replaced. What else a text says of a person stays as written. What cannot be used is skipped and counted, never
+The raw id, the patient's other identifiers and the full name as the record writes it do not leave this module: where
+they stand in a text they are replaced, but for identifiers too short to be told from any number. What else a text says
+of a person stays as written, names in another order too. What cannot be used is skipped and counted, never
 guessed. It fetches nothing and asks for no terminology. Source: https://hl7.org/fhir/R4/resourcelist.html
 """
 
