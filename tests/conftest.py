@@ -61,6 +61,19 @@ def double() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def tiny_models() -> ModuleType:
+    """The module tests/experts/tiny_models.py; skips where it could not write a model."""
+    for package in ("torch", "transformers", "sentencepiece", "google.protobuf"):
+        pytest.importorskip(package, reason="needs torch and transformers: type python tests/experts/run.py")
+    spec = importlib.util.spec_from_file_location("tiny_models", ROOT / "tests" / "experts" / "tiny_models.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def _double_process(double: ModuleType) -> Iterator[Any]:
     with double.serving() as running:
         yield running

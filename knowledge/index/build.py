@@ -132,7 +132,7 @@ def _built(plan: Plan, out: Path, restart: bool, watch: Watch) -> Built:
             ).run()  # fmt: skip
     drop(out)
     for path in out.iterdir():
-        if _generation(path) and path != manifest.folder(out):
+        if _generation(path) and path != manifest.folder(out) and _ours(path, manifest):
             shutil.rmtree(path)
     return Built(manifest=manifest, added=added)
 
@@ -337,6 +337,11 @@ def _anything(state: State) -> bool:
 def _stamps(source: Source) -> list[list[Json]]:
     """What tells whether a source's files are still those a build began with; file names may name patients."""
     return [[digest(path.name), path.stat().st_size, path.stat().st_mtime_ns] for path in source.files()]
+
+
+def _ours(path: Path, manifest: Manifest) -> bool:
+    """Whether nothing lies in it but files of an index: a user may keep a folder `2024` here."""
+    return {inside.name for inside in path.iterdir()} <= {*manifest.files, "meaning.faiss", "look.faiss"}
 
 
 def _generation(path: Path) -> bool:

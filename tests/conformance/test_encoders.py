@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -36,21 +34,6 @@ class Subject:
     encoder: Encoder
     again: Callable[[], Encoder]
     changed: Callable[[], Encoder] | None
-
-
-@pytest.fixture(scope="session")
-def tiny_models() -> ModuleType:
-    """The module tests/experts/tiny_models.py; skips where it could not write a model."""
-    why = "needs torch and transformers: type python tests/experts/run.py"
-    for package in ("torch", "transformers", "sentencepiece", "google.protobuf"):
-        pytest.importorskip(package, reason=why)
-    file = Path(__file__).parents[1] / "experts" / "tiny_models.py"
-    spec = importlib.util.spec_from_file_location("tiny_models", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module", params=["radiomics", *NEURAL])

@@ -79,6 +79,10 @@ def test_nothing_to_add_changes_nothing_and_tidies_up(world: ModuleType, tmp_pat
     (out / "0000" / "rows.npy").write_bytes(b"left by a build that was killed")
     assert build_index(world.plan(tmp_path / "w"), out) == read_manifest(out)
     assert world.hashes(out) == before
+    (out / "2024").mkdir()
+    (out / "2024" / "notes.txt").write_text("the user's own")
+    build_index(world.plan(tmp_path / "w"), out)
+    assert (out / "2024" / "notes.txt").read_text() == "the user's own"
 
 
 def test_an_increment_finds_what_a_full_build_finds(world: ModuleType, tmp_path: Path) -> None:
