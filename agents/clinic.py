@@ -28,8 +28,8 @@ from ..knowledge.ontology import ontology_version
 from ..knowledge.red_flags import shipped_patterns
 from ..knowledge.store import Knowledge, RecordedKnowledge
 from ..tools.card import Tool
-from ..tools.gate import GATE
-from ..tools.imaging import ImageStore
+from ..tools.gate.quality import GATE
+from ..tools.imaging.store import ImageStore
 from ..tools.registry import TOOLS, Toolbox
 from .consultation import Consultation
 from .engines.embedded.engine import EmbeddedEngine

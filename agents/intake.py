@@ -11,7 +11,7 @@ from ..core.evidence import Evidence, Source
 from ..core.report import Urgency
 from ..knowledge.patient.history import changes, left_out, visit_evidence
 from ..knowledge.red_flags import RedFlag, find_red_flags
-from ..tools.gate import GATE
+from ..tools.gate.quality import GATE
 from .evidence import change_evidence, criteria_evidence
 from .prompts import image_names
 from .requests import Deps, use_tool

@@ -27,7 +27,7 @@ from ..core.journal import Journal, Outcome
 from ..core.settings import Budget
 from ..knowledge.store import Hit, Knowledge, Query
 from ..tools.card import ToolCard, ToolOutput, ToolResult
-from ..tools.imaging import ImageStore
+from ..tools.imaging.store import ImageStore
 from ..tools.pictures import as_picture
 from ..tools.registry import Toolbox
 from .budget import Allotment

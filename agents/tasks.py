@@ -17,7 +17,7 @@ from .budget import LARGEST_TEAM
 from .roles import Role
 
 if TYPE_CHECKING:
-    from ..tools.imaging import ImageStore
+    from ..tools.imaging.store import ImageStore
 
 TaskKind: TypeAlias = Literal["triage", "specialist", "attending"]
 T = TypeVar("T", bound=BaseModel)

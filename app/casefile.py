@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ..core.case import NOT_READ, Case, Visit, check_one_patient, pseudonym
 from ..core.errors import InputError
 from ..knowledge.patient.fhir import PatientRecord, is_fhir, read_json, record_of
-from ..tools.locate import locate
+from ..tools.imaging.locate import locate
 
 LIMIT_BYTES = 5_000_000
 

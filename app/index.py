@@ -119,7 +119,7 @@ def search(
     )  # fmt: skip
     picture = None
     if image is not None:
-        from ..tools.imaging import read_picture
+        from ..tools.imaging.store import read_picture
 
         if not store.pictured:
             raise InputError(
@@ -157,7 +157,7 @@ def _plan(
     from ..knowledge.index.build import Plan
     from ..knowledge.index.vectors import Kind
     from ..knowledge.sources.open import open_source
-    from ..tools.imaging import read_dicom_facts, read_picture
+    from ..tools.imaging.store import read_dicom_facts, read_picture
 
     if kind not in (None, *get_args(Kind)):
         raise InputError(

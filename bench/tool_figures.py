@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from polyclinic.core.blobs import Blobs
 from polyclinic.core.case import Image
 from polyclinic.core.errors import InputError, ToolRefusedError
-from polyclinic.tools import fundus_disc, fundus_vessels, gate, stained_cells
 from polyclinic.tools.card import ImageArguments, Tool
-from polyclinic.tools.imaging import ImageStore
+from polyclinic.tools.classical import fundus_disc, fundus_vessels, stained_cells
+from polyclinic.tools.gate import quality as gate
+from polyclinic.tools.imaging.store import ImageStore
 
 GATE_SETS = (
     "bccd_blood/JPEGImages/*.jpg", "ct_brain_hemorrhage_seg/images/*.png", "cxr_covid_boxes_permissive/images/*.jpg",

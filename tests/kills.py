@@ -116,7 +116,7 @@ def consult(folder: Path) -> Report:
 
     card = ToolCard(name="ratio", version="1", summary="s", measures=("ratio",), modalities=("xray",))
     tool = Tool(card=card, arguments=ImageArguments, output=Ratio, run=measure)
-    from polyclinic.tools.gate import GATE
+    from polyclinic.tools.gate.quality import GATE
 
     case = Case(
         id="kill", question="Is the heart large?",

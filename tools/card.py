@@ -12,7 +12,7 @@ from ..core.case import Image, Modality
 from ..core.frozen import Frozen
 
 if TYPE_CHECKING:
-    from .imaging import ImageStore
+    from .imaging.store import ImageStore
 
 
 class Measurement(Frozen):

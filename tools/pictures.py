@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .imaging import Pixels
+    from .imaging.store import Pixels
 
 SOFT_TISSUE_HU = (-160.0, 240.0)
 

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from ..core.case import Image
 from ..core.errors import InputError, ToolBrokenError, ToolRefusedError
-from . import fundus_disc, fundus_vessels, gate, hounsfield, stained_cells
 from .card import ImageArguments, ScaledImageArguments, Tool, ToolCard, ToolOutput
-from .imaging import ImageStore
+from .classical import fundus_disc, fundus_vessels, hounsfield, stained_cells
+from .gate import quality
+from .imaging.store import ImageStore
 
 TOOLS: tuple[Tool, ...] = (
-    gate.GATE,
+    quality.GATE,
     fundus_disc.TOOL,
     fundus_vessels.TOOL,
     hounsfield.TOOL,

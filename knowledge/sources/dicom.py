@@ -1,7 +1,7 @@
 """Folders of DICOM pictures: one document per picture, said in the closed words of its header alone.
 
-It opens no file: `read_facts` does, which whoever may import pydicom hands in (`tools.imaging.read_dicom_facts`). File
-names and free text of the header may hold the patient's name, so ids are hashes and only `picture` keeps the path.
+It opens no file: `read_facts` does, which whoever may import pydicom hands in (`read_dicom_facts` of `tools/imaging/`).
+File names and free text of the header may hold the patient's name, so ids are hashes and only `picture` keeps the path.
 """
 
 from __future__ import annotations

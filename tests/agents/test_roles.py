@@ -14,7 +14,7 @@ from polyclinic.agents import roles
 from polyclinic.agents.roles import Prompt, Role, load_roles, prompt, read_roles, role
 from polyclinic.core.case import Case, Modality
 from polyclinic.core.errors import InputError, SetupError
-from polyclinic.tools.dicom_words import BODY_PARTS
+from polyclinic.tools.imaging.dicom_words import BODY_PARTS
 
 NAMES = (
     "cardiology", "dentistry", "dermatology", "emergency", "endocrinology", "gastroenterology", "general_medicine",

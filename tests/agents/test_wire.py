@@ -29,7 +29,7 @@ from polyclinic.core.blobs import Blobs
 from polyclinic.core.errors import ModelError, TraceError
 from polyclinic.core.runs import read_run
 from polyclinic.core.settings import Sampling
-from polyclinic.tools.imaging import ImageStore
+from polyclinic.tools.imaging.store import ImageStore
 
 RETINA = Image(path="package://skimage/data/retina.jpg", modality="fundus", body_part="eye")
 OPTIONS = {"A": "Yes", "B": "No", "C": "Neither"}

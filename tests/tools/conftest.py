@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from polyclinic.core.blobs import Blobs
 from polyclinic.core.case import Image
-from polyclinic.tools.imaging import ImageStore, TakenIn
+from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 
 @pytest.fixture

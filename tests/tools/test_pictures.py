@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyclinic.tools.imaging import Pixels
+from polyclinic.tools.imaging.store import Pixels
 from polyclinic.tools.pictures import as_picture, outlined
 
 

@@ -23,8 +23,8 @@ from polyclinic.tools.card import (
     ToolOutput,
     measured,
 )
-from polyclinic.tools.gate import Quality
-from polyclinic.tools.imaging import ImageStore, TakenIn
+from polyclinic.tools.gate.quality import Quality
+from polyclinic.tools.imaging.store import ImageStore, TakenIn
 from polyclinic.tools.registry import TOOLS, Toolbox
 
 Take = Callable[..., TakenIn]

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from polyclinic.core.case import pseudonym
 from polyclinic.core.errors import InputError
 from polyclinic.knowledge.sources.dicom import Dicom, DicomFacts, described
-from polyclinic.tools.imaging import read_dicom_facts
+from polyclinic.tools.imaging.store import read_dicom_facts
 
 
 def source(path: Path) -> Dicom:

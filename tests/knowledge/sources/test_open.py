@@ -15,7 +15,7 @@ from polyclinic.core.errors import InputError, SetupError
 from polyclinic.knowledge.sources.detect import KINDS, Kind, detect, top_level
 from polyclinic.knowledge.sources.licence import licence_for
 from polyclinic.knowledge.sources.open import open_source
-from polyclinic.tools.imaging import read_dicom_facts
+from polyclinic.tools.imaging.store import read_dicom_facts
 
 RECORDS: dict[str, dict[str, Any]] = {
     "medquad": {"id": "1", "source": "A", "url": "u", "focus": "F", "question": "Q?", "answer": "A."},

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from .raster import resized
+from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..imaging.raster import resized
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .imaging import ImageStore, Pixels
+    from ..imaging.store import ImageStore, Pixels
 
 _LONG_SIDE_PX = 512
 _STOP_SIDE_PX, _SMALL_SIDE_PX = 16, 128

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.imaging import ImageStore, TakenIn
-from polyclinic.tools.stained_cells import TOOL, StainedCells, dab_share, nuclei
+from polyclinic.tools.classical.stained_cells import TOOL, StainedCells, dab_share, nuclei
+from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
 

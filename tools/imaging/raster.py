@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError, MissingExtraError, PolyclinicError
+from ...core.errors import InputError, MissingExtraError, PolyclinicError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.errors import ToolRefusedError
-from .card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from .pictures import outlined
-from .raster import resized
+from ...core.errors import ToolRefusedError
+from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..imaging.raster import resized
+from ..pictures import outlined
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .imaging import ImageStore
+    from ..imaging.store import ImageStore
 
 _LONG_SIDE_PX = 1600
 _SMALLEST_NUCLEUS_PX = 30

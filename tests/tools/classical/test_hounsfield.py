@@ -11,8 +11,8 @@ from pydicom.data import get_testdata_file
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ScaledImageArguments
-from polyclinic.tools.hounsfield import TOOL, SliceComposition, body_mask
-from polyclinic.tools.imaging import ImageStore, TakenIn
+from polyclinic.tools.classical.hounsfield import TOOL, SliceComposition, body_mask
+from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
 

@@ -6,7 +6,7 @@ import datetime
 import math
 from typing import Any
 
-from ..core.case import Laterality, Modality
+from ...core.case import Laterality, Modality
 from .dicom_words import BODY_PARTS, LATERALITIES, MODALITIES, VIEWS
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.fundus_disc import TOOL, FundusDisc, find_disc
-from polyclinic.tools.fundus_vessels import field_of_view
-from polyclinic.tools.imaging import ImageStore, TakenIn
+from polyclinic.tools.classical.fundus_disc import TOOL, FundusDisc, find_disc
+from polyclinic.tools.classical.fundus_vessels import field_of_view
+from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
 

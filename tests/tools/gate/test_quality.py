@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
 from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.gate import GATE, Quality, grey_levels
-from polyclinic.tools.imaging import ImageStore, Pixels, TakenIn
+from polyclinic.tools.gate.quality import GATE, Quality, grey_levels
+from polyclinic.tools.imaging.store import ImageStore, Pixels, TakenIn
 
 Take = Callable[..., TakenIn]
 

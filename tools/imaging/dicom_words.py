@@ -6,7 +6,7 @@ PS3.3 C.7.3.1.1.1 (modality), PS3.16 Annex L (body parts), PS3.3 C.8.1.1 and C.8
 
 from __future__ import annotations
 
-from ..core.case import Laterality, Modality
+from ...core.case import Laterality, Modality
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from ..core.errors import InputError, MissingExtraError
+from ...core.errors import InputError, MissingExtraError
 
 MAX_FILE_BYTES = 512 * 2**20
 _PACKAGES = frozenset({"skimage", "pydicom"})

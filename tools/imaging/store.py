@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..core.blobs import Blobs
-from ..core.case import Image, pseudonym
-from ..core.errors import InputError, MissingExtraError, TraceError
-from ..knowledge.sources.dicom import DicomFacts
+from ...core.blobs import Blobs
+from ...core.case import Image, pseudonym
+from ...core.errors import InputError, MissingExtraError, TraceError
+from ...knowledge.sources.dicom import DicomFacts
 from .dicom_facts import functional_group, header_facts, known_on
 from .dicom_words import CT_STORAGE, MODALITIES, NOT_PICTURES
 from .locate import locate, read_bounded
@@ -133,7 +133,7 @@ class ImageStore:
         """
         import numpy as np
 
-        from .pictures import as_picture
+        from ..pictures import as_picture
 
         data = self._blobs.get(blob)
         if data.startswith(_PNG):
@@ -191,7 +191,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
     Raises InputError for anything that is no usable picture.
     """
-    from .pictures import as_picture
+    from ..pictures import as_picture
 
     read = _read(str(path), base=Path.cwd(), root=None, frame=None)
     return as_picture(Pixels(array=read.array, unit=read.unit))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.fundus_vessels import TOOL, FundusVessels, field_of_view, vessel_mask
-from polyclinic.tools.imaging import ImageStore, TakenIn
+from polyclinic.tools.classical.fundus_vessels import TOOL, FundusVessels, field_of_view, vessel_mask
+from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
 

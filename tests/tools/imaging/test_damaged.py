@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from polyclinic.core.errors import PolyclinicError
-from polyclinic.tools.imaging import TakenIn
+from polyclinic.tools.imaging.store import TakenIn
 
 DICOM = (
     "CT_small.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm",

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from polyclinic.core.errors import InputError, MissingExtraError
-from polyclinic.tools.raster import png_bytes, read_raster, resized
+from polyclinic.tools.imaging.raster import png_bytes, read_raster, resized
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
 COLOUR = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.errors import ToolRefusedError
-from .card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from .pictures import outlined
-from .raster import resized
+from ...core.errors import ToolRefusedError
+from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..imaging.raster import resized
+from ..pictures import outlined
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .imaging import ImageStore
+    from ..imaging.store import ImageStore
 
 FIELD_WIDTH_PX = 640
 _SCALES_PX, _LENGTH_PX, _ANGLES = (1.5, 3.0), 6.0, 12

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from polyclinic.core.errors import InputError
-from polyclinic.tools import locate as module
-from polyclinic.tools.locate import locate, read_bounded
+from polyclinic.tools.imaging import locate as module
+from polyclinic.tools.imaging.locate import locate, read_bounded
 
 
 def test_a_relative_path_starts_at_the_base(tmp_path: Path) -> None:

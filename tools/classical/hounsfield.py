@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.errors import ToolRefusedError
-from .card import Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
-from .pictures import as_picture, outlined
+from ...core.errors import ToolRefusedError
+from ..card import Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
+from ..pictures import as_picture, outlined
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .imaging import ImageStore
+    from ..imaging.store import ImageStore
 
 AIR_BELOW_HU, FAT_BELOW_HU, SOFT_BELOW_HU = -190.0, -30.0, 150.0
 _BODY_ABOVE_HU = -300.0

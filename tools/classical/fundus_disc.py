@@ -11,17 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.errors import ToolRefusedError
-from .card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ...core.errors import ToolRefusedError
+from ..card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..imaging.raster import resized
+from ..pictures import outlined
 from .fundus_vessels import open_fundus, vessel_mask, working_size
-from .pictures import outlined
-from .raster import resized
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .imaging import ImageStore
+    from ..imaging.store import ImageStore
 
 _WINDOW = 0.17
 """Half the side of the window around the disc, as a share of the field's width: discs are 0.1 to 0.27 of it wide."""

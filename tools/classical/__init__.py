@@ -1,0 +1,1 @@
+"""Expert tools of classical image analysis: no trained weights."""

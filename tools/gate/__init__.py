@@ -1,0 +1,1 @@
+"""Whether a picture can be worked with, and what it seems to show."""
