@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from ..core.case import Case, Image
-from ..core.evidence import Evidence, Region, Source
+from ..core.evidence import Evidence, EvidenceKind, Region, Source
 from ..core.report import Change, Course
 from ..knowledge.criteria import evaluate, shipped_criteria
 from ..knowledge.store import Hit
@@ -35,9 +35,11 @@ class Measured:
 
 def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
     """One piece of evidence for each measurement: `agent.t<first>`, and on."""
+    ids = {item.name: f"{agent}.t{number}" for number, item in enumerate(result.result.measurements, start=first)}
     return [
         Evidence(
-            id=f"{agent}.t{number}", kind="segmentation" if item.mask else "measurement",
+            id=f"{agent}.t{number}", kind=_kind(item), of=tuple(ids[name] for name in item.of if name in ids),
+            finding=item.finding, says=item.says,
             content=f"{result.label}{item.text}", name=item.name, value=item.value, unit=item.unit,
             uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, result.image.blob or ""),
             source=Source(kind="tool", name=result.card.name, version=result.card.version),
@@ -46,6 +48,13 @@ def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
         )
         for number, item in enumerate(result.result.measurements, start=first)
     ]  # fmt: skip
+
+
+def _kind(item: Measurement) -> EvidenceKind:
+    """A region is a segmentation; a probability of a finding a classification; anything else a measurement."""
+    if item.mask:
+        return "segmentation"
+    return "classification" if item.finding and item.says and item.unit == "1" else "measurement"
 
 
 def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evidence]:

@@ -46,6 +46,8 @@ class Evidence(Frozen):
     how well a passage matched what was looked for. `span_id` is the step of the trace that produced it.
     `modality`, `body_part`, `view` and `laterality` are those of the measured image, or the modality a document is
     about, where they are known; `date` is when the image was acquired, the visit took place or the document was dated.
+    `of` are the ids of the evidence it was worked out from. `finding` is the ontology's id of what a tool took to be
+    there or not, as `says` has it.
     """
 
     id: str
@@ -64,6 +66,9 @@ class Evidence(Frozen):
     view: str = ""
     laterality: Literal["left", "right", "bilateral"] | None = None
     date: datetime.date | None = None
+    of: tuple[str, ...] = ()
+    finding: str = ""
+    says: Literal["present", "absent", "undecided", ""] = ""
 
 
 class Claim(Frozen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from .imaging.store import ImageStore
 
 
+Box: TypeAlias = tuple[int, int, int, int]
+"""[x0, y0, x1, y1) in pixels."""
+
+
 class Measurement(Frozen):
     """One measured value in a sentence a clinician would recognise.
 
-    `unit` is a UCUM-style unit ("%", "mm", "HU", "1" for plain numbers); `uncertainty` is in the same unit;
-    `box_px` is [x0, y0, x1, y1); `mask` is the sha256 of a 0/255 PNG.
+    `unit` is a UCUM-style unit ("%", "mm", "HU", "1" for plain numbers and probabilities); `uncertainty` is in the same
+    unit; `mask` is the sha256 of a 0/255 PNG. `of` names the measurements of the same output it was worked out from.
+    `finding` is the ontology's id of what it speaks of, and `says` whether the tool takes that to be there: conflicts
+    between tools are found by these two, never by reading `text`.
     """
 
     name: str
@@ -27,8 +33,11 @@ class Measurement(Frozen):
     unit: str
     text: str
     uncertainty: float | None = None
-    box_px: tuple[int, int, int, int] | None = None
+    box_px: Box | None = None
     mask: str | None = None
+    of: tuple[str, ...] = ()
+    finding: str = ""
+    says: Literal["present", "absent", "undecided", ""] = ""
 
 
 def measured(
@@ -39,8 +48,11 @@ def measured(
     *,
     digits: int,
     uncertainty: float | None = None,
-    box_px: tuple[int, int, int, int] | None = None,
+    box_px: Box | None = None,
     mask: str | None = None,
+    of: tuple[str, ...] = (),
+    finding: str = "",
+    says: Literal["present", "absent", "undecided", ""] = "",
 ) -> Measurement:
     """A Measurement rounded once: `value` and the `{}` of `sentence` show the same number, with its unit.
 
@@ -50,11 +62,23 @@ def measured(
     shown = f"{rounded:.{digits}f}" + ("" if unit == "1" else f" {unit}")
     return Measurement(
         name=name, value=rounded, unit=unit, text=sentence.format(shown), uncertainty=uncertainty, box_px=box_px,
-        mask=mask,
+        mask=mask, of=of, finding=finding, says=says,
     )  # fmt: skip
 
 
-class ImageArguments(Frozen):
+class Detection(Frozen):
+    """One object found on an image: what it is taken for, where, and how sure the tool is (0 to 1)."""
+
+    label: str
+    box_px: Box
+    score: float = Field(ge=0, le=1)
+
+
+class Arguments(Frozen):
+    """Base of what a tool is given. A tool that looks at no image, such as a calculator, derives from this itself."""
+
+
+class ImageArguments(Arguments):
     """The arguments of a tool that looks at one image: the sha256 the case names it by."""
 
     image: str
@@ -66,15 +90,26 @@ class ScaledImageArguments(ImageArguments):
     spacing_mm: tuple[float, float] | None = None
 
 
+class ComparedImagesArguments(ImageArguments):
+    """The arguments of a tool that compares an image with an earlier one of the same patient."""
+
+    earlier: str
+
+
 class ToolOutput(Frozen):
-    """Base of every tool's result; its `Measurement` fields become evidence, in the order they are declared."""
+    """Base of every tool's result; its measurements become evidence, in the order they are declared.
+
+    A field holds a Measurement, a tuple of them, or None where the image did not allow it. `overlay` is the sha256 of
+    a picture of the regions that were found.
+    """
 
     limitations: tuple[str, ...] = ()
     overlay: str | None = None
 
     def measurements(self) -> tuple[Measurement, ...]:
         values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(value for value in values if isinstance(value, Measurement))
+        listed = (value if isinstance(value, tuple) else (value,) for value in values)
+        return tuple(item for items in listed for item in items if isinstance(item, Measurement))
 
 
 class ToolResult(Frozen):
@@ -108,11 +143,26 @@ class Figure(Frozen):
     interval: tuple[float, float] | None = None
 
 
+class Weights(Frozen):
+    """The trained weights of a tool: which file, whose data they were made from, and how to make them again."""
+
+    file: str
+    sha256: str
+    parameters: int
+    trained_on: str
+    licence: str
+    recipe: str
+
+
+Shelf: TypeAlias = Literal["gate", "classical", "learned", "neural", "calculator"]
+
+
 class ToolCard(Frozen):
     """What a tool says of itself. Outside `modalities` and `body_parts` (any when empty) it refuses.
 
-    A tool that names no modality is not recommended to specialists: it is run when something asks for it by name.
-    `arguments` are the JSON schemas of what an agent may state besides the image; `Tool` writes them there.
+    A tool that names no modality, or is not `recommended`, is run when something asks for it by name; the others are
+    run for every image of their domain. `arguments` are the JSON schemas of what an agent may state besides the image;
+    `Tool` writes them there. `memory_mb` is what a call may take beyond what its worker holds when it starts.
     """
 
     name: str
@@ -121,12 +171,17 @@ class ToolCard(Frozen):
     measures: tuple[str, ...]
     modalities: tuple[Modality, ...]
     body_parts: tuple[str, ...] = ()
+    shelf: Shelf = "classical"
+    recommended: bool = True
     licence: str = "Apache-2.0"
     provenance: str = "classical image analysis, no trained weights"
+    weights: Weights | None = None
+    extra: str = "imaging"
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
     arguments: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float = Field(default=30.0, gt=0)
+    memory_mb: int = Field(default=1500, gt=0)
 
     def accepts(self, image: Image) -> bool:
         """Whether the image's stated modality and body part lie in the tool's validity domain."""
@@ -136,15 +191,17 @@ class ToolCard(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A card with its function: `run(arguments, images) -> output`, called in a worker thread.
+    """A card with its function: `run(arguments, images) -> output`, called in a worker process.
 
-    `run` raises ToolRefusedError when a different request may succeed, anything else counts as broken.
+    `run` raises ToolRefusedError when a different request may succeed, anything else counts as broken. `check` raises
+    a PolyclinicError when the tool cannot work on this machine: a package or its weights are missing or changed.
     """
 
     card: ToolCard
-    arguments: type[ImageArguments]
+    arguments: type[Arguments]
     output: type[ToolOutput]
     run: Callable[[Any, ImageStore], ToolOutput]
+    check: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         """Write on the card what an agent may state: every argument but those the toolbox fills in."""
