@@ -103,7 +103,10 @@ def search(
     modality: Annotated[str | None, typer.Option(help="Only what holds for this modality.")] = None,
     domain: Annotated[list[str] | None, typer.Option(help="Only this field, such as cardiology; repeatable.")] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source of the index; repeatable.")] = None,
-    patient: Annotated[str | None, typer.Option(help="Also this patient's own records.")] = None,
+    patient: Annotated[
+        str | None,
+        typer.Option(help="Also this patient's own records, by the id in them or by another, such as an MRN."),
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Nothing dated after this day, such as 2024-01-31.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=50, help="At most so many hits.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as JSON, one a line.")] = False,
@@ -290,22 +293,25 @@ def _print_held(folder: Path, manifest: Manifest) -> None:
 
 def _print_stock(stock: Stock) -> None:
     """What a source has given to an index, as it is there."""
-    print(f"  {_named(stock)}: {_given(stock)}")
+    print(f"  {_named(stock)}: {_counted(stock.documents, 'document')} in {_kept(stock)}")
     _print_left_out(stock)
     _print_licences(stock)
 
 
 def _print_added(stock: Stock) -> None:
     """What a source has given in the build that has just ended."""
-    there = _counted(stock.already, "passage")
-    there = f"{there} {'is' if stock.already == 1 else 'are'} already there; the options typed now do not change them"
-    if stock.passages or stock.records:
+    there = _counted(stock.already, "document")
+    there = f"{there} {'is' if stock.already == 1 else 'are'} already there; the options typed now do not change"
+    there = f"{there} {'it' if stock.already == 1 else 'them'}"
+    if stock.documents or stock.aliases:
         print(f"  added from {_named(stock)}: {_given(stock)}")
         _print_licences(stock)
+        if stock.aliases:
+            print(f"    patients are also found by {_counted(stock.aliases, 'other identifier')}")
         if stock.already:
             print(f"    {there}")
     else:
-        said = there if stock.already else "" if stock.changed else "no passage was read"
+        said = there if stock.already else "" if stock.changed else "no document was read"
         print(f"  nothing was added from {stock.name}" + (f": {said}" if said else ""))
     _print_left_out(stock)
 
@@ -316,17 +322,20 @@ def _print_licences(stock: Stock) -> None:
 
 
 def _named(stock: Stock) -> str:
-    from ..knowledge.index.build import PRIVATE
-
-    opened = "; open to every case" if stock.kind in PRIVATE and stock.passages else ""
+    opened = "; open to every case" if stock.shared else ""
     return f"{stock.name} ({stock.kind}; {stock.licence}{opened})"
 
 
 def _given(stock: Stock) -> str:
+    """What a build has taken of a source."""
+    if stock.already or stock.changed:
+        return f"{_kept(stock)}, of {_counted(stock.read, 'document')} read"
+    return f"{_counted(stock.documents, 'document')} in {_kept(stock)}"
+
+
+def _kept(stock: Stock) -> str:
     kept = [_counted(count, noun) for count, noun in ((stock.passages, "passage"), (stock.records, "record")) if count]
-    said = " and ".join(kept) or "no passage"
-    documents = _counted(stock.documents, "document")
-    return f"{said}, of {documents} read" if stock.already or stock.changed else f"{documents} in {said}"
+    return " and ".join(kept) or "no passage"
 
 
 def _print_left_out(stock: Stock) -> None:
@@ -335,8 +344,9 @@ def _print_left_out(stock: Stock) -> None:
     if stock.changed:
         one = stock.changed == 1
         print(
-            f"    {_counted(stock.changed, 'passage')} whose text has changed since {'was' if one else 'were'} left as"
-            f" {'it was' if one else 'they were'}: build into another folder to take {'it' if one else 'them'} in"
+            f"    {_counted(stock.changed, 'document')} whose text has changed since {'was' if one else 'were'} left as"
+            f" {'it was' if one else 'they were'}: to take {'it' if one else 'them'} in, type polyclinic index build"
+            " with all sources and --out with another folder"
         )
 
 

@@ -49,7 +49,7 @@ class Query(Frozen):
     """What is looked for, by words or by a picture's blob (or both), and where.
 
     Only passages of one of `domains` (all when empty), of `sources` (all when empty), for the modality, of no other
-    patient, and not dated after `until`.
+    patient, and not dated after `until`. `patient_id` may be any identifier that the patient's record names.
     """
 
     text: str = ""
@@ -98,6 +98,7 @@ class Knowledge(Protocol):
         """Hits, best first; empty means that no support was found above the floor. Thread-safe.
 
         `picture` holds the pixels of `query.image`, which is ignored without them or where no picture is indexed.
+        Raises InputError for a `patient_id` that two patients' records name.
         """
         ...
 

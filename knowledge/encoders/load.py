@@ -23,16 +23,15 @@ def load_encoder(spec: str) -> Encoder:
     `QUERY,ARTICLE`      two folders: the encoder of questions and that of passages, such as MedCPT's
     `hub:OWNER/NAME`     a model from the hub, or two as `hub:OWNER/QUERY,hub:OWNER/ARTICLE`: nothing else downloads
 
-    Raises InputError for what is no encoder, MissingExtraError where a package is missing, SetupError where a download
-    fails.
+    The encoder's `spec` names folders by their whole paths, so that it means the same wherever it is read. Raises
+    InputError for what is no encoder, MissingExtraError where a package is missing, SetupError where a download fails.
     """
     if spec == Radiomics.spec:
         return Radiomics()
-    names = [name.strip() for name in spec.split(",")]
-    if len(names) != 2 or Path(spec).is_dir():
-        names = [spec]  # a folder may have a comma in its name
+    names = _names(spec)
     folders = [ModelFolder(_place(name)) for name in names]
     check_installed()
+    spec = ",".join(map(_lasting, names))
     if len(folders) == 2:
         strange = next((folder for folder in folders if folder.reads != {"text"}), None)
         if strange is not None:
@@ -48,6 +47,31 @@ def load_encoder(spec: str) -> Encoder:
     return (ClipEncoder if folder.model_type in BOTH_TYPES else DinoEncoder)(spec, folder)
 
 
+def _names(spec: str) -> list[str]:
+    """The one name in `spec`, or the two: a folder may have commas in its path."""
+    parts = spec.split(",")
+    pairs = [[",".join(parts[:cut]).strip(), ",".join(parts[cut:]).strip()] for cut in range(1, len(parts))]
+    if _is_name(spec) or not pairs:
+        return [spec]
+    found = next((pair for pair in pairs if all(map(_is_name, pair))), None)
+    return found or (pairs[0] if len(pairs) == 1 else [spec])
+
+
+def _is_name(name: str) -> bool:
+    return name == "minilm" or (name.startswith("hub:") and "," not in name) or _is_folder(name)
+
+
+def _is_folder(name: str) -> bool:
+    return bool(name) and Path(name).expanduser().is_dir()
+
+
+def _lasting(name: str) -> str:
+    """The name as it may be kept: a folder's relative path means another folder elsewhere."""
+    if name == "minilm" or name.startswith("hub:"):
+        return name
+    return str(Path(name).expanduser().resolve())
+
+
 def _place(name: str) -> Path:
     """The folder that one name stands for, which may not exist."""
     if name == "minilm":
@@ -55,14 +79,13 @@ def _place(name: str) -> Path:
     if name.startswith("hub:"):
         check_installed()
         return fetched(name.removeprefix("hub:"))
-    folder = Path(name).expanduser()
-    if not name or not folder.is_dir():
+    if not _is_folder(name):
         raise InputError(
             expected="radiomics, minilm, a model's folder, two as QUERY,ARTICLE, or hub:OWNER/NAME",
             got=f"{name!r}, which is no folder",
             fix="check the path, or name one of these",
         )
-    return folder
+    return Path(name).expanduser()
 
 
 def _minilm() -> Path:

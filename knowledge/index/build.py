@@ -10,39 +10,29 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
 
 from ...core.canonical import Json, digest
 from ...core.errors import InputError, SetupError, StorageError
 from ...core.locked import open_locked
 from .. import text
 from ..encoders.load import load_encoder
-from ..encoders.protocol import Encoder, Vectors
+from ..encoders.protocol import Encoder
 from ..sources.place import place_of
-from ..sources.protocol import Document, Source
-from ..store import Passage, Picture
-from . import catalogue
-from .cut import passages as cut
+from ..sources.protocol import Source
+from . import catalogue, cut
 from .finish import Finish, Watch
-from .manifest import NAME, Manifest, Stock, check_files, is_unfinished, read_manifest
-from .shelf import indexed_terms
+from .manifest import FORMAT, NAME, Manifest, Stock, check_files, is_unfinished, read_manifest
 from .staging import Staging, State, drop
+from .take import ReadPicture, Taker
 from .vectors import Kind
 
 BATCH = 512
 """Documents that are encoded and committed at a time."""
-
-PRIVATE = frozenset({"dicom", "fhir"})
-"""Kinds of sources that are patients' records: what in them names no patient is nobody's to see."""
-
-ReadPicture: TypeAlias = Callable[[Path], Picture]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +41,7 @@ class Plan:
     and HNSW from 50 000 on; IVF-PQ starts at 10 000), and who opens pictures.
 
     `shared` says that the patients of DICOM and FHIR sources are anonymous and that everyone may see their records;
-    else only a case of the same patient does."""
+    else only a case of the same patient does. Raises SetupError for an image encoder without a reader of pictures."""
 
     sources: Sequence[Source]
     text_encoder: Encoder | None = None
@@ -60,16 +50,25 @@ class Plan:
     read_picture: ReadPicture | None = None
     shared: bool = False
 
+    def __post_init__(self) -> None:
+        if self.image_encoder is not None and self.read_picture is None:
+            raise SetupError(
+                expected="a reader of pictures beside an image encoder",
+                got="none",
+                fix="pass read_picture=tools.imaging.read_picture",
+            )
+
     def written(self, base: Manifest | None) -> Json:
         """What a build must share with one that was begun to go on with it."""
         return {
-            "base": base.version if base else None,
+            "format": FORMAT, "base": base.version if base else None,
             "sources": [
                 {"name": source.name, "kind": source.kind, "licence": source.licence, "files": _stamps(source)}
                 for source in self.sources
             ],
             "encoders": [encoder.identity if encoder else None for encoder in (self.text_encoder, self.image_encoder)],
-            "kind": self.kind, "shared": self.shared, "terms": text.VERSION, "batch": BATCH,
+            "kind": self.kind, "shared": self.shared, "terms": text.VERSION,
+            "cut": cut.VERSION, "batch": BATCH,
         }  # fmt: skip
 
 
@@ -89,9 +88,9 @@ def build_index(plan: Plan, out: Path, *, restart: bool = False, watch: Watch = 
 def add_to_index(plan: Plan, out: Path, *, restart: bool = False, watch: Watch = lambda *_: None) -> Built:
     """Build the index in `out` from the plan's sources, or add them to it.
 
-    A passage whose id is there already is left as it is. Raises InputError for sources or encoders that do not fit what
-    is there, SetupError when the index is damaged (RunLockedError when another build is at work, StorageError when it
-    cannot be written), and whatever a source raises. Whatever it is, the index stays as it was.
+    A document whose id is there already is left as it is, as a whole. Raises InputError for sources or encoders that do
+    not fit what is there, SetupError when the index is damaged (RunLockedError when another build is at work,
+    StorageError when it cannot be written), and whatever a source raises. Whatever it is, the index stays as it was.
     """
     _check_folder(out)
     try:
@@ -117,6 +116,7 @@ def _built(plan: Plan, out: Path, restart: bool, watch: Watch) -> Built:
         check_files(out, base)
         plan = _fitting(plan, base, out)
     _check_names(plan.sources, base.sources if base else ())
+    _check_shared(plan, base.sources if base else ())
     if restart:
         drop(out)
     added: tuple[Stock, ...]
@@ -154,115 +154,19 @@ def _read(plan: Plan, staging: Staging, watch: Watch) -> None:
             continue
         fresh = Stock(name=source.name, kind=source.kind, licence=source.licence, place=place_of(source))
         stock = staging.state.reading or fresh
-        folder = Path(os.path.commonpath([path.parent for path in source.files()]))  # what pictures are named in
-        documents = islice(source.documents(), stock.documents, None)
+        taker = Taker(
+            staging=staging, source=source, text_encoder=plan.text_encoder, image_encoder=plan.image_encoder,
+            read_picture=plan.read_picture, shared=plan.shared,
+        )  # fmt: skip
+        documents = islice(source.documents(), stock.read, None)
         while batch := list(islice(documents, BATCH)):
-            stock = _take(plan, staging, source, stock, batch, folder)
-            watch(f"reading {source.name}", stock.documents, None)
+            stock = taker.take(stock, batch)
+            watch(f"reading {source.name}", stock.read, None)
         skipped = Counter(stock.skipped) + Counter(source.skipped)
         stock = stock.model_copy(update={"skipped": dict(sorted(skipped.items()))})
         staging.begin()
         state = staging.state
         staging.commit(state.model_copy(update={"done": (*state.done, stock), "reading": None}))
-
-
-def _take(plan: Plan, staging: Staging, source: Source, stock: Stock, batch: Sequence[Document], folder: Path) -> Stock:
-    """Put a batch of documents into the staging, and say what has come of the source so far."""
-    skipped = Counter(stock.skipped)
-    pieces, pictures = _cut(plan, source, batch, folder, skipped)
-    meanings = _meanings(plan.text_encoder, pieces)
-    looks = _looks(plan.image_encoder, pictures)
-    counts, licences, row = Counter[str](), Counter(stock.licences), staging.state.rows
-    staging.begin()
-    for place, (passage, look) in enumerate(zip(pieces, looks, strict=True)):
-        meaning = None if meanings is None else meanings[place]
-        if passage.patient_id is not None:
-            kept = catalogue.insert_record(staging.connection, passage, meaning, look)
-        else:
-            kept = catalogue.insert(staging.connection, row, passage)
-        if not kept:
-            counts["already" if catalogue.same(staging.connection, passage) else "changed"] += 1
-            continue
-        licences[passage.licence] += 1
-        counts["records" if passage.patient_id is not None else "passages"] += 1
-        if passage.patient_id is None:
-            _append(staging, row, passage, meaning, look)
-            counts["pictures"] += look is not None
-            row += 1
-    added = {name: getattr(stock, name) + counts[name] for name in
-             ("passages", "records", "pictures", "already", "changed")}  # fmt: skip
-    stock = stock.model_copy(
-        update={**added, "documents": stock.documents + len(batch), "skipped": dict(sorted(skipped.items())),
-                "licences": dict(sorted(licences.items()))}
-    )  # fmt: skip
-    staging.commit(staging.state.model_copy(update={"reading": stock, "rows": row}))
-    return stock
-
-
-def _cut(
-    plan: Plan, source: Source, batch: Sequence[Document], folder: Path, skipped: Counter[str]
-) -> tuple[list[Passage], list[Picture | None]]:
-    """The passages of a batch, each with its picture where there is one; what is left out is counted in `skipped`."""
-    pieces: list[Passage] = []
-    pictures: list[Picture | None] = []
-    for given in batch:
-        document = replace(given, patient_id=None) if plan.shared else given
-        if not plan.shared and source.kind in PRIVATE and document.patient_id is None:
-            skipped["a record that names no patient"] += 1
-            continue
-        try:
-            picture = _opened(plan, document)
-        except InputError as error:  # without the file's name: it may be the patient's
-            skipped[f"a picture that cannot be read: expected {error.expected}"] += 1
-            continue
-        passages = list(cut(document, source.name, folder, private=source.kind in PRIVATE))
-        if not all(map(catalogue.storable, passages)):
-            skipped["a text with half a character in it"] += 1
-            continue
-        pieces += passages
-        pictures += [picture] * len(passages)
-    return pieces, pictures
-
-
-def _append(staging: Staging, row: int, passage: Passage, meaning: Vectors | None, look: Vectors | None) -> None:
-    """A common passage's terms and vectors, behind those of the rows before it."""
-    words = indexed_terms(passage)
-    unknown = [word for word in dict.fromkeys(words) if word not in staging.vocabulary]
-    first = len(staging.vocabulary)
-    catalogue.insert_terms(staging.connection, [(word, first + place) for place, word in enumerate(unknown)])
-    staging.vocabulary.update((word, first + place) for place, word in enumerate(unknown))
-    staging.append("terms.u32", np.array([staging.vocabulary[word] for word in words], dtype=np.uint32))
-    staging.append("lengths.u32", np.array([len(words)], dtype=np.uint32))
-    if meaning is not None:
-        staging.append("meaning.f32", meaning)
-    if look is not None:
-        staging.append("look.f32", look)
-        staging.append("pictured.i64", np.array([row], dtype=np.int64))
-
-
-def _opened(plan: Plan, document: Document) -> Picture | None:
-    """The document's picture, where there is one and an encoder for it. Raises InputError when it cannot be read."""
-    if document.picture is None or plan.image_encoder is None:
-        return None
-    if plan.read_picture is None:
-        raise SetupError(expected="a reader of pictures", got="none", fix="pass read_picture")
-    return plan.read_picture(document.picture)
-
-
-def _meanings(encoder: Encoder | None, pieces: Sequence[Passage]) -> Vectors | None:
-    """float32 [pieces, dimension]: title and text together, which on consumer questions is better than text alone."""
-    if encoder is None:
-        return None
-    return encoder.encode_texts([f"{passage.title}. {passage.text}" for passage in pieces])
-
-
-def _looks(encoder: Encoder | None, pictures: Sequence[Picture | None]) -> list[Vectors | None]:
-    """A vector for each piece that has a picture, None for the others."""
-    shown = [picture for picture in pictures if picture is not None]
-    if encoder is None or not shown:
-        return [None] * len(pictures)
-    vectors = iter(encoder.encode_pictures(shown))
-    return [None if picture is None else next(vectors) for picture in pictures]
 
 
 def _fitting(plan: Plan, base: Manifest, out: Path) -> Plan:
@@ -279,6 +183,12 @@ def _fitting(plan: Plan, base: Manifest, out: Path) -> Plan:
         raise InputError(
             expected=f"an index whose terms are {text.VERSION}",
             got=base.terms,
+            fix="build it again into another folder",
+        )
+    if base.cut != cut.VERSION:
+        raise InputError(
+            expected=f"an index whose passages are {cut.VERSION}",
+            got=base.cut,
             fix="build it again into another folder",
         )
     chosen = {}
@@ -330,13 +240,38 @@ def _check_names(sources: Sequence[Source], there: Sequence[Stock]) -> None:
             )  # fmt: skip
 
 
+def _check_shared(plan: Plan, there: Sequence[Stock]) -> None:
+    """Raise InputError for a source whose patients' records the index keeps the other way: they would be in it twice,
+    to be seen by their patients alone and by all."""
+    for source in plan.sources:
+        place = place_of(source)
+        held = [stock for stock in there if stock.name == source.name or (place and stock.place == place)]
+        if plan.shared and any(stock.records for stock in held):
+            raise InputError(
+                expected=f"the records of {source.name!r} for their patients alone, as this index keeps them",
+                got="--shared", fix="leave it out, or type --out with another folder to build an index open to all",
+            )  # fmt: skip
+        if not plan.shared and any(stock.shared for stock in held):
+            raise InputError(
+                expected=f"the records of {source.name!r} open to all, as this index keeps them",
+                got="no --shared", fix="type --shared, or --out with another folder to keep them to their patients",
+            )  # fmt: skip
+
+
 def _anything(state: State) -> bool:
-    return any(stock.passages or stock.records for stock in state.done)
+    return any(stock.documents or stock.aliases for stock in state.done)
 
 
 def _stamps(source: Source) -> list[list[Json]]:
     """What tells whether a source's files are still those a build began with; file names may name patients."""
-    return [[digest(path.name), path.stat().st_size, path.stat().st_mtime_ns] for path in source.files()]
+    try:
+        stats = [(path.name, path.stat()) for path in source.files()]
+    except OSError as error:
+        raise InputError(
+            expected=f"the files of {source.name!r} as they were listed", got=error.strerror or type(error).__name__,
+            fix="build again",
+        ) from None  # fmt: skip
+    return [[digest(name), stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
 
 def _ours(path: Path, manifest: Manifest) -> bool:

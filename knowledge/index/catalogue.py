@@ -1,7 +1,9 @@
 """Passages and terms in SQLite: how they are stored and read back. It searches nothing.
 
 Table `passages` holds what everyone may see, row by row as the vectors and postings count them; `records` holds the
-patients' own, each with its vectors, and is only ever read by patient; `terms` the vocabulary.
+patients' own, each with its vectors, and is only ever read by patient; `terms` the vocabulary; `documents` the hash of
+every document the two were cut from, by source, id and patient ("" for what everyone may see); `aliases` the other
+identifiers of patients. Ids of patients are pseudonyms everywhere.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ...core.errors import InputError
 from ..encoders.protocol import Vectors
 from ..store import Passage
 
@@ -32,6 +35,9 @@ CREATE UNIQUE INDEX passage_ids ON passages (id);
 CREATE TABLE records (row INTEGER PRIMARY KEY, patient TEXT NOT NULL, {_TYPES}, meaning BLOB, look BLOB);
 CREATE UNIQUE INDEX record_ids ON records (patient, id);
 CREATE TABLE terms (term TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (source TEXT, document TEXT, patient TEXT, hash TEXT NOT NULL,
+    PRIMARY KEY (source, document, patient)) WITHOUT ROWID;
+CREATE TABLE aliases (other TEXT, patient TEXT, PRIMARY KEY (other, patient)) WITHOUT ROWID;
 """
 KEPT_ROWS = 4096  # passages that stay in memory
 KEPT_TERMS = 65_536  # terms whose numbers stay in memory
@@ -128,13 +134,32 @@ class Reader:
             last = found[-1][0]
 
     def records(self, patient_id: str) -> list[tuple[Passage, Vectors | None, Vectors | None]]:
-        """The patient's own passages in the order of their ids, with the vectors of text and picture."""
+        """The patient's own passages in the order of their ids, with the vectors of text and picture.
+
+        `patient_id` stands for the id of the records or for another identifier of their patient. Raises InputError for
+        one that several patients have.
+        """
         with self._lock, contextlib.suppress(UnicodeEncodeError):  # nobody's: half a character cannot be stored
+            patient = self._patient(patient_id)
             found = self._connection.execute(
-                "SELECT * FROM records WHERE patient = ? ORDER BY id", (patient_id,)
+                "SELECT * FROM records WHERE patient = ? ORDER BY id", (patient,)
             ).fetchall()
-            return [(_passage(row[2:-2], patient_id), _vector(row[-2]), _vector(row[-1])) for row in found]
+            return [(_passage(row[2:-2], patient), _vector(row[-2]), _vector(row[-1])) for row in found]
         return []
+
+    def _patient(self, identifier: str) -> str:
+        """The one patient whose id or other identifier this is, itself where it is nobody's."""
+        found = self._connection.execute(
+            "SELECT patient FROM aliases WHERE other = ?1 UNION SELECT patient FROM records WHERE patient = ?1",
+            (identifier,),
+        ).fetchall()
+        if len(found) > 1:
+            raise InputError(
+                expected="an identifier of one patient",
+                got=f"one that {len(found)} patients of this index have",
+                fix="ask with the id that stands in the patient's record, or keep the sources in an index each",
+            )
+        return str(found[0][0]) if found else identifier
 
 
 def storable(passage: Passage) -> bool:
@@ -146,34 +171,52 @@ def storable(passage: Passage) -> bool:
     return True
 
 
-def insert(connection: sqlite3.Connection, row: int, passage: Passage) -> bool:
-    """Whether the passage was put into `row`: False when its id is taken."""
-    done = connection.execute(
-        "INSERT OR IGNORE INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (row, *_written(passage))
+def insert(connection: sqlite3.Connection, row: int, passage: Passage) -> None:
+    """Put a passage, whose id is not taken, into `row`."""
+    connection.execute(
+        "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (row, *_written(passage))
     )
-    return done.rowcount == 1
 
 
 def insert_record(
     connection: sqlite3.Connection, passage: Passage, meaning: Vectors | None, look: Vectors | None
-) -> bool:
-    """Whether the passage was put among its patient's: False when its id is taken there."""
+) -> None:
+    """Put a passage, whose id is not taken there, among its patient's."""
     vectors = [None if vector is None else vector.astype("<f4").tobytes() for vector in (meaning, look)]
-    done = connection.execute(
-        "INSERT OR IGNORE INTO records VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    connection.execute(
+        "INSERT INTO records VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (passage.patient_id, *_written(passage), *vectors),
     )
-    return done.rowcount == 1
 
 
-def same(connection: sqlite3.Connection, passage: Passage) -> bool:
-    """Whether the passage that has this one's id says the same."""
+def taken(connection: sqlite3.Connection, passage: Passage) -> bool:
+    """Whether there is a passage with this one's id, among its patient's where it has one."""
     if passage.patient_id is None:
-        found = connection.execute("SELECT title, text FROM passages WHERE id = ?", (passage.id,)).fetchone()
+        found = connection.execute("SELECT 1 FROM passages WHERE id = ?", (passage.id,)).fetchone()
     else:
         key = (passage.patient_id, passage.id)
-        found = connection.execute("SELECT title, text FROM records WHERE patient = ? AND id = ?", key).fetchone()
-    return bool(found == (passage.title, passage.text))
+        found = connection.execute("SELECT 1 FROM records WHERE patient = ? AND id = ?", key).fetchone()
+    return found is not None
+
+
+def hashes(connection: sqlite3.Connection, source: str, document: str) -> dict[str | None, str]:
+    """The hashes of the documents that have this id, by patient; None for what everyone may see."""
+    found = connection.execute(
+        "SELECT patient, hash FROM documents WHERE source = ? AND document = ?", (source, document)
+    )
+    return {patient or None: str(stated) for patient, stated in found}
+
+
+def insert_document(connection: sqlite3.Connection, passage: Passage, stated: str) -> None:
+    """Keep the hash of the document that this passage was cut from."""
+    key = (passage.source, passage.document, passage.patient_id or "")
+    connection.execute("INSERT INTO documents VALUES (?, ?, ?, ?)", (*key, stated))
+
+
+def insert_alias(connection: sqlite3.Connection, other_id: str, patient_id: str) -> bool:
+    """Whether this was not known as another identifier of the patient; both are pseudonyms."""
+    done = connection.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?)", (other_id, patient_id))
+    return done.rowcount == 1
 
 
 def copy(connection: sqlite3.Connection) -> None:
@@ -184,6 +227,8 @@ def copy(connection: sqlite3.Connection) -> None:
         f"INSERT INTO records SELECT NULL, {fields} FROM read.records ORDER BY patient, id"  # noqa: S608
     )
     connection.execute("INSERT INTO terms SELECT * FROM read.terms ORDER BY term")
+    connection.execute("INSERT INTO documents SELECT * FROM read.documents ORDER BY source, document, patient")
+    connection.execute("INSERT INTO aliases SELECT * FROM read.aliases ORDER BY other, patient")
 
 
 def insert_terms(connection: sqlite3.Connection, terms: Iterable[tuple[str, int]]) -> None:

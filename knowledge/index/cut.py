@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ...core.canonical import digest, sha256
 from ..sources.protocol import Document
-from ..store import Passage
+from ..store import Passage, Picture
 from ..text import sentences
+
+VERSION = "cut-1"
+"""Goes up whenever a document could be cut into other passages."""
 
 WORDS = 180
 """Most words of a passage: within the 256 tokens that small sentence encoders read."""
@@ -48,6 +52,18 @@ def _named(document: Document, picture: Path, folder: Path, *, private: bool) ->
     if document.patient_id is not None or private:
         return document.id
     return picture.relative_to(folder).as_posix() if picture.is_relative_to(folder) else picture.name
+
+
+def fingerprint(pieces: Sequence[Passage], picture: Picture | None) -> str:
+    """Hash of a document as it was cut, and of its picture's pixels where they are looked at.
+
+    Its licence, citation and modality are left out: they may be what the user says of the whole source.
+    """
+    said = [
+        piece.model_dump(mode="json", exclude={"licence", "citation", "modalities", "patient_id"}) for piece in pieces
+    ]
+    pixels = None if picture is None else [list(picture.shape), sha256(picture.tobytes())]
+    return digest([said, pixels])
 
 
 def stretches(text: str) -> list[tuple[int, int]]:

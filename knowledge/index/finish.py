@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from .. import text
 from ..encoders.protocol import Encoder, Vectors
-from . import catalogue, floors
-from .manifest import NAME, Encoded, Manifest, Stock, described, source_names
+from . import catalogue, cut, floors
+from .manifest import HELD, NAME, Encoded, Manifest, Stock, described, source_names
 from .postings import Flat, Postings, on_disk
 from .shelf import COLUMNS, Names, column
 from .staging import KEPT, Staging
@@ -143,7 +143,8 @@ class Finish:
             files[path.name] = described(path)
             progress(1)
         manifest = Manifest(
-            generation=self.base.generation + 1 if self.base else 1, terms=text.VERSION, domains=names.domains,
+            generation=self.base.generation + 1 if self.base else 1, terms=text.VERSION, cut=cut.VERSION,
+            domains=names.domains,
             sources=_merged(self.base.sources if self.base else (), self.staging.state.done), text=encoded[0],
             image=encoded[1], passages=self.staging.state.rows, records=records, patients=patients,
             pictures=len(self.staging.raw("pictured.i64")), files=files,
@@ -169,13 +170,16 @@ def _flush(path: Path) -> None:
 
 
 def _merged(before: Sequence[Stock], added: Sequence[Stock]) -> tuple[Stock, ...]:
-    """One stock per source, by name: what a source gave before and gives now is added up."""
+    """One stock per source, by name: what a source gave before and gives now is added up, but for what is of the latest
+    reading alone."""
     stocks = {stock.name: stock for stock in before}
     for stock in added:
         old = stocks.get(stock.name, Stock(name=stock.name, kind=stock.kind, licence=stock.licence))
-        counts = {name: getattr(old, name) + getattr(stock, name) for name in ("passages", "records", "pictures")}
+        counts = {name: getattr(old, name) + getattr(stock, name) for name in HELD}
         licences = dict(sorted((Counter(old.licences) + Counter(stock.licences)).items()))
-        stocks[stock.name] = stock.model_copy(update={**counts, "licences": licences})
+        stocks[stock.name] = stock.model_copy(
+            update={**counts, "licences": licences, "shared": old.shared or stock.shared}
+        )
     return tuple(stocks[name] for name in sorted(stocks))
 
 

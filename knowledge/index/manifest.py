@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
@@ -21,24 +21,37 @@ UNFINISHED = "building"
 """The folder of an index in which a build keeps what it has read."""
 
 
-class Stock(Frozen):
-    """What one source gave: documents read, passages and patients' records kept; not kept were `skipped` ones, by
-    reason, those there were `already`, and `changed` ones, whose id stands for another text.
+FORMAT: Final = 2
+"""Goes up whenever an index that was built can no longer be opened."""
 
-    `place` is a hash of where the source lies ("" for one that lies nowhere): a name stands for one place."""
+
+class Stock(Frozen):
+    """What one source gave: documents, their passages and patients' records, and other identifiers of the patients.
+
+    `place` is a hash of where the source lies ("" for one that lies nowhere): a name stands for one place. `shared`
+    says that among the passages are patients' records. The rest is of the latest reading: documents that were `read`,
+    and those not kept: `skipped` ones, by reason, those there were `already`, and `changed` ones, whose id stands for
+    something else."""
 
     name: str
     kind: str
     licence: str
     place: str = ""
+    shared: bool = False
     licences: dict[str, int] = Field(default_factory=dict)
     documents: int = 0
     passages: int = 0
     records: int = 0
     pictures: int = 0
+    aliases: int = 0
+    read: int = 0
     already: int = 0
     changed: int = 0
     skipped: dict[str, int] = Field(default_factory=dict)
+
+
+HELD = ("documents", "passages", "records", "pictures", "aliases")
+"""The counts of a stock that say what the index holds of the source."""
 
 
 class Encoded(Frozen):
@@ -64,12 +77,14 @@ class File(Frozen):
 class Manifest(Frozen):
     """An index: its sources and licences, encoders, counts, and every file with its hash.
 
-    `files` lie in the folder named by `generation`; `terms` is the version of the code that made terms of texts.
+    `files` lie in the folder named by `generation`; `terms` is the version of the code that made terms of texts, `cut`
+    of that which made passages of documents.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
     generation: int
     terms: str
+    cut: str
     domains: tuple[str, ...]
     sources: tuple[Stock, ...]
     text: Encoded | None
@@ -82,14 +97,21 @@ class Manifest(Frozen):
 
     @property
     def version(self) -> str:
-        """Hash of all of it, but for how often the index was added to and where its sources lie."""
-        return digest(self.model_dump(mode="json", exclude={"generation": True, "sources": {"__all__": {"place"}}}))
+        """Hash of all that a search reads: files, encoders and floors. How they came about is no part of it, nor where
+        sources and encoders lie."""
+        spaces = [one and one.model_dump(mode="json", exclude={"spec"}) for one in (self.text, self.image)]
+        files = {name: file.sha256 for name, file in self.files.items()}
+        return digest([self.format, self.terms, self.cut, spaces, files])
 
     def written(self) -> str:
-        """It as the file `manifest.json` has it, with its own hash."""
-        return (
-            json.dumps({**self.model_dump(mode="json"), "version": self.version}, indent=2, ensure_ascii=False) + "\n"
-        )
+        """It as the file `manifest.json` has it, with the hash of what is searched and that of the whole."""
+        fields = self.model_dump(mode="json")
+        return json.dumps({**fields, **self.hashes}, indent=2, ensure_ascii=False) + "\n"
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The two hashes that the file states."""
+        return {"version": self.version, "hash": digest(self.model_dump(mode="json"))}
 
     def folder(self, index: Path) -> Path:
         """Where the files of the index at `index` lie."""
@@ -103,10 +125,13 @@ def read_manifest(index: Path) -> Manifest:
         raise InputError(expected="the folder of an index", got=f"a file, {str(index)!r}", fix="name a folder")
     try:
         fields = json.loads(path.read_bytes())
-        stated = fields.pop("version", "") if isinstance(fields, dict) else ""
+        if isinstance(fields, dict) and isinstance(fields.get("format"), int) and fields["format"] != FORMAT:
+            raise _of_another_format(index, fields["format"])
+        stated = {name: fields.pop(name, "") for name in ("version", "hash")} if isinstance(fields, dict) else {}
         manifest = Manifest.model_validate(fields)
-        if manifest.version != stated:
-            raise ValueError(f"one that was altered: its hash is not {stated!r}")
+        wrong = [name for name, right in manifest.hashes.items() if stated[name] != right]
+        if wrong:
+            raise ValueError(f"one that was altered: its {wrong[0]} is not {stated[wrong[0]]!r}")
     except FileNotFoundError as error:
         if is_unfinished(index):
             raise InputError(
@@ -126,6 +151,14 @@ def read_manifest(index: Path) -> Manifest:
             fix="build the index again into another folder",
         ) from error
     return manifest
+
+
+def _of_another_format(index: Path, found: int) -> SetupError:
+    return SetupError(
+        expected=f"an index of format {FORMAT} in {str(index)!r}",
+        got=f"format {found}, of another version of polyclinic",
+        fix="build it again: type polyclinic index build with its sources and --out with another folder",
+    )
 
 
 def is_unfinished(index: Path) -> bool:

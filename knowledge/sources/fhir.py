@@ -1,4 +1,4 @@
-"""Patients' records as FHIR R4 Bundles, a file each: one document per visit, under the record's pseudonym.
+"""Patients' records as FHIR R4 Bundles, a file each: one document per visit, under the record's pseudonyms.
 
 Names of record files tend to name the patient, so no id, title or citation repeats them.
 """
@@ -51,5 +51,6 @@ class Fhir(FileSource):
                     citation=f"{self.citation or 'Patient record'}, visit of {visit.date}",
                     licence=self.licence,
                     patient_id=record.patient_id,
+                    other_ids=record.other_ids,
                     date=visit.date,
                 )

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ class FileSource(ABC):
     """A source that is a file, or a folder of files with one of the `suffixes` (`.gz` after them is passed over).
 
     `citation` and `modality` are what the user says of the whole; what a record says of itself goes before both.
+    The folder is walked once: from then on the source is the files that were found.
     """
 
     kind: ClassVar[str]
@@ -51,10 +53,13 @@ class FileSource(ABC):
 
     def files(self) -> tuple[Path, ...]:
         """Raises InputError when there is none."""
-        return self._files(Counter())
+        return self._walked[0]
 
-    def _files(self, skipped: Counter[str]) -> tuple[Path, ...]:
+    @cached_property
+    def _walked(self) -> tuple[tuple[Path, ...], Counter[str]]:
+        """The files that are read, sorted, and what was left out on the way to them, by reason."""
         found = []
+        skipped: Counter[str] = Counter()
         for path in walk(self.path, skipped):
             if self.reads(path):
                 found.append(path)
@@ -66,14 +71,16 @@ class FileSource(ABC):
                 got=f"none in {str(self.path)!r}",
                 fix="check the path, or type KIND:PATH to say what it is",
             )
-        return tuple(sorted(found))
+        return tuple(sorted(found)), skipped
 
     def reads(self, path: Path) -> bool:
         return plain_suffix(path) in self.suffixes or path == self.path
 
     def documents(self) -> Iterator[Document]:
+        files, left_out = self._walked
         self.skipped.clear()
-        return self._documents(self._files(self.skipped))
+        self.skipped.update(left_out)
+        return self._documents(files)
 
     def shown(self, path: Path) -> str:
         """The file as ids and citations name it: relative to the source's folder, with / on every system."""

@@ -17,7 +17,8 @@ class Document:
     """One document: a text (of any length; the builder cuts it into passages), or a picture and what is said of it.
 
     `id` is unique within its source and stays the same when the source is read again. `citation` and `licence` travel
-    with every passage cut from it. `patient_id` is the pseudonym of the one patient whose record it is part of.
+    with every passage cut from it. `patient_id` is the pseudonym of the one patient whose record it is part of;
+    `other_ids` are those of the same patient's other identifiers, under which the record is found as well.
     `picture` is the file the pixels are in; `text` then is its caption or what its label says, and may be empty.
     """
 
@@ -29,6 +30,7 @@ class Document:
     domains: tuple[str, ...] = ()
     modalities: tuple[Modality, ...] = ()
     patient_id: str | None = None
+    other_ids: tuple[str, ...] = ()
     date: datetime.date | None = None
     picture: Path | None = None
     label: str = ""
@@ -38,8 +40,8 @@ class Source(Protocol):
     """Documents in one place and format.
 
     `name` is short, made of the place's name (`medquad`), and stands in manifests, ids and filters; `kind` is the
-    format's name; `licence` is that of the source as a whole; `skipped` counts, by reason, what the latest reading
-    of its documents left out.
+    format's name; `licence` is that of the source as a whole; `folder` is where pictures' names start; `skipped`
+    counts, by reason, what the latest reading of its documents left out.
     """
 
     @property
@@ -50,6 +52,9 @@ class Source(Protocol):
 
     @property
     def licence(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
 
     @property
     def skipped(self) -> Counter[str]: ...

@@ -20,6 +20,10 @@ class Shipped:
     licence: str = LICENCE
     skipped: Counter[str] = field(default_factory=Counter, init=False)
 
+    @property
+    def folder(self) -> Path:
+        return FOLDER
+
     def files(self) -> tuple[Path, ...]:
         return tuple(sorted(FOLDER.glob("*.toml")))
 

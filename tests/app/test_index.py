@@ -106,12 +106,16 @@ def test_bad_input_is_one_plain_line(cli: Run, words: tuple[str, ...], said: str
 def test_a_second_build_says_what_it_left_as_it_was(cli: Run, tmp_path: Path) -> None:
     assert "added from notes" in cli(*NOTES).stdout
     same = cli(*NOTES[:3], "--licence", "MIT", "--out", "made")
-    assert "nothing was added from notes: 1 passage is already there; the options typed now do not" in same.stdout
+    assert (
+        "nothing was added from notes: 1 document is already there; the options typed now do not change it"
+        in same.stdout
+    )
     assert "MIT" not in same.stdout
     (tmp_path / "notes" / "thyroid.md").write_text("# Thyroid nodules\n\nIt says otherwise.\n")
     edited = cli(*NOTES)
     assert "nothing was added from notes\n" in edited.stdout
-    assert "1 passage whose text has changed since was left as it was: build into another folder" in edited.stdout
+    assert "1 document whose text has changed since was left as it was: to take it in, type polyclinic" in edited.stdout
+    assert "--out with another folder" in edited.stdout
     (tmp_path / "notes" / "more.md").write_text("---\nlicence: MIT\n---\nA cyst.\n")
     assert "added from notes (text; CC0-1.0): 1 passage, of 2 documents read" in cli(*NOTES).stdout
     assert "licences: CC0-1.0 (1); MIT (1)" in cli("index", "show", "made").stdout
@@ -148,7 +152,8 @@ def test_records_are_found_with_their_patient_alone_and_the_command_says_so(cli:
         "type": [{"text": "Check-up of drusen"}], "subject": {"reference": "Patient/7"},
         "period": {"start": "2020-01-02T09:00:00Z"},
     }  # fmt: skip
-    entries = [{"resource": one} for one in ({"resourceType": "Patient", "id": "7"}, visit)]
+    who = {"resourceType": "Patient", "id": "7", "identifier": [{"value": "MRN-4711"}]}
+    entries = [{"resource": one} for one in (who, visit)]
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "7.json").write_text(
         json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries})
@@ -158,7 +163,23 @@ def test_records_are_found_with_their_patient_alone_and_the_command_says_so(cli:
     assert "vectors" not in built.stdout
     unfound = cli("search", "drusen check-up", "--index", "own")
     assert unfound.stdout == "No support found.\n1 record of 1 patient is only searched with --patient.\n"
+    assert "patients are also found by 1 other identifier" in built.stdout
+    for known in ("7", "MRN-4711"):
+        hits = cli("search", "drusen check-up", "--index", "own", "--patient", known, "--json").stdout.splitlines()
+        assert ["drusen" in json.loads(hit)["passage"]["text"] for hit in hits] == [True]
+    both = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    (tmp_path / "records" / "8.json").write_text(both.replace('"7"', '"8"').replace("Patient/7", "Patient/8"))
+    added = cli("index", "build", "records", "--out", "own")
+    assert "1 record, of 2 documents read" in added.stdout
+    refused = cli("search", "drusen check-up", "--index", "own", "--patient", "MRN-4711")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("polyclinic: expected an identifier of one patient; got one that 2 patients")
+    twice = cli("index", "build", "records", "--shared", "--out", "own")
+    assert twice.returncode == 2
+    assert "got --shared; leave it out, or type --out with another folder" in twice.stderr
     assert "open to every case" in cli("index", "build", "records", "--shared", "--out", "open").stdout
+    shown = cli("index", "show", "own").stdout
+    assert "2 documents in 2 records" in shown
 
 
 def test_a_damaged_index_is_named_and_an_encoder_cannot_be_mixed_in(cli: Run, tmp_path: Path) -> None:

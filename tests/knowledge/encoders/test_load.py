@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from polyclinic.core.errors import InputError, MissingExtraError, SetupError
+from polyclinic.knowledge.encoders import load
 from polyclinic.knowledge.encoders.load import MINILM, load_encoder
 from polyclinic.knowledge.encoders.neural import ClipEncoder, DinoEncoder, SentenceEncoder
 from polyclinic.knowledge.encoders.radiomics import Radiomics
@@ -75,6 +77,26 @@ def test_the_configuration_decides_the_kind(tmp_path: Path, tiny_models: ModuleT
         encoder = load_encoder(str(tmp_path / title))
         assert type(encoder) is kind
         assert encoder.spec == str(tmp_path / title)
+
+
+def test_a_folder_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "check_installed", lambda: None)
+    where = tmp_path / "a, b"
+    where.mkdir()
+    for name in ("question", "article", "one,two"):
+        a_model(where / name)
+    monkeypatch.chdir(where)
+    pair = f"{where / 'question'},{where / 'article'}"
+    typed = {"article": str(where / "article"), "one,two": str(where / "one,two"), "question, article": pair,
+             f"../{where.name}/./article": str(where / "article")}  # fmt: skip
+    for spec, kept in typed.items():
+        assert load_encoder(spec).spec == kept
+        monkeypatch.chdir(tmp_path)
+        assert load_encoder(kept).spec == kept
+        monkeypatch.chdir(where)
+    assert load_encoder("article").identity == load_encoder(str(where / "article")).identity
+    shutil.copytree(where / "article", tmp_path / "moved")
+    assert load_encoder(str(tmp_path / "moved")).identity == load_encoder("article").identity
 
 
 def test_a_pair_is_of_two_text_models(tmp_path: Path, tiny_models: ModuleType) -> None:

@@ -22,6 +22,7 @@ from polyclinic.core.locked import open_locked
 from polyclinic.knowledge.index.build import Plan, add_to_index, build_index
 from polyclinic.knowledge.index.folder import open_index
 from polyclinic.knowledge.index.manifest import read_manifest
+from polyclinic.knowledge.sources import place
 from polyclinic.knowledge.sources.open import open_source
 from polyclinic.knowledge.store import Query
 
@@ -48,14 +49,18 @@ KILLS: list[list[Any]] = [
 def test_a_killed_build_ends_with_the_same_bytes(world: ModuleType, tmp_path: Path, base: bool) -> None:
     world.write_world(tmp_path / "w")
     out, whole = tmp_path / "index", tmp_path / "whole"
-    parts = ["pictures", "records"] if base else ["texts", "pictures", "records"]
+    parts = ["texts", "pictures", "records"]
     before = None
     if base:
         build_index(world.plan(tmp_path / "w", ["texts"]), out)
         shutil.copytree(out, whole)
         with open_index(out) as index:
             before = index.version
-    build_index(world.plan(tmp_path / "w", parts), whole)
+        (tmp_path / "w" / "texts" / "t003.md").write_text("# Text 3\n\nIt says otherwise.", encoding="utf-8")
+        (tmp_path / "w" / "texts" / "z.md").write_text("# Z\n\nA coloboma.", encoding="utf-8")
+    built = add_to_index(world.plan(tmp_path / "w", parts), whole)
+    assert [(stock.already, stock.changed) for stock in built.added] == [(23 * base, base), (0, 0), (0, 0)]
+    assert built.added[2].aliases == 6
     with open_index(whole) as index:
         expected, after = world.hashes(whole), index.version
     found = survivors(tmp_path / "w", out, parts, KILLS)
@@ -114,8 +119,8 @@ def test_what_is_there_already_and_what_changed_is_counted(world: ModuleType, tm
     (tmp_path / "w" / "texts" / "z.md").write_text("# Z\n\nA coloboma.", encoding="utf-8")
     manifest = build_index(world.plan(tmp_path / "w", ["texts"], text_encoder=None), out)
     (stock,) = manifest.sources
-    assert (stock.documents, stock.changed, stock.passages) == (25, 1, manifest.passages)
-    assert stock.already == manifest.passages - 2
+    assert (stock.read, stock.already, stock.changed) == (25, 23, 1)
+    assert (stock.documents, stock.passages) == (25, manifest.passages)
     with open_index(out) as index:
         assert index.search(Query(text="otherwise")) == ()
         assert [hit.passage.id for hit in index.search(Query(text="coloboma"))] == ["texts/z.md"]
@@ -184,7 +189,7 @@ def test_what_a_build_adds_is_told_beside_what_there_is(world: ModuleType, tmp_p
     again = add_to_index(world.plan(tmp_path / "w", ["texts"]), out)
     (stock,) = again.added
     assert again.manifest == first.manifest
-    assert (stock.passages, stock.already) == (0, first.manifest.passages)
+    assert (stock.documents, stock.passages, stock.already) == (0, 0, 24)
 
 
 def test_two_builders_do_not_meet(world: ModuleType, tmp_path: Path) -> None:
@@ -266,8 +271,14 @@ def test_an_image_encoder_may_come_with_the_first_pictures(world: ModuleType, tm
 
 def test_pictures_need_somebody_who_reads_them(world: ModuleType, tmp_path: Path) -> None:
     world.write_world(tmp_path / "w")
-    with pytest.raises(SetupError, match=r"a reader of pictures"):
-        build_index(world.plan(tmp_path / "w", ["pictures"], read_picture=None), tmp_path / "index")
+    with pytest.raises(SetupError, match=r"a reader of pictures.*; pass read_picture="):
+        world.plan(tmp_path / "w", ["pictures"], read_picture=None)
+    out, alone = tmp_path / "index", {"text_encoder": None, "image_encoder": None, "read_picture": None}
+    build_index(world.plan(tmp_path / "w", ["pictures"]), out)
+    before = world.hashes(out)
+    with pytest.raises(SetupError, match=r"a reader of pictures"):  # the index has an image encoder
+        build_index(world.plan(tmp_path / "w", ["texts"], **alone), out)
+    assert world.hashes(out) == before
 
 
 def test_a_picture_that_cannot_be_read_is_skipped_without_its_name(world: ModuleType, tmp_path: Path) -> None:
@@ -357,10 +368,170 @@ def test_sources_without_a_name_each_are_refused(world: ModuleType, tmp_path: Pa
         build_index(world.plan(tmp_path / "w", ["texts", "texts"]), tmp_path / "index")
 
 
-def test_the_version_is_a_hash_of_the_manifest(world: ModuleType, tmp_path: Path) -> None:
+def test_the_version_is_of_what_is_searched_and_the_hash_of_all(world: ModuleType, tmp_path: Path) -> None:
     world.write_world(tmp_path / "w")
     manifest = build_index(world.plan(tmp_path / "w"), tmp_path / "index")
-    fields = manifest.model_dump(mode="json", exclude={"generation"})
-    assert all(stock.pop("place") for stock in fields["sources"])
-    assert manifest.version == digest(fields)
-    assert json.loads((tmp_path / "index" / "manifest.json").read_text())["version"] == manifest.version
+    stated = json.loads((tmp_path / "index" / "manifest.json").read_text())
+    assert stated["version"] == manifest.version
+    assert stated["hash"] == digest(manifest.model_dump(mode="json"))
+    assert manifest.text is not None
+    files = {**manifest.files, "rows.npy": manifest.files["rows.npy"].model_copy(update={"sha256": "0" * 64})}
+    same = [
+        {"generation": 7}, {"sources": ()}, {"text": manifest.text.model_copy(update={"spec": str(tmp_path)})},
+    ]  # fmt: skip
+    other = [
+        {"files": files}, {"terms": "text-0"}, {"cut": "cut-0"}, {"text": None},
+        {"text": manifest.text.model_copy(update={"floor": 0.5})},
+        {"text": manifest.text.model_copy(update={"identity": "hashed-2"})},
+    ]  # fmt: skip
+    assert all(manifest.model_copy(update=fields).version == manifest.version for fields in same)
+    assert len({manifest.model_copy(update=fields).version for fields in other} - {manifest.version}) == len(other)
+
+
+def test_the_version_does_not_tell_how_the_index_was_built(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    whole = build_index(world.plan(tmp_path / "w", ["texts", "pictures"]), tmp_path / "whole")
+    build_index(world.plan(tmp_path / "w", ["texts"]), tmp_path / "grown")
+    (tmp_path / "w" / "texts" / "t000.md").write_text("# Text 0\n\nIt says otherwise.", encoding="utf-8")
+    (tmp_path / "w" / "texts" / "t001.md").unlink()
+    grown = build_index(world.plan(tmp_path / "w", ["texts", "pictures"]), tmp_path / "grown")
+    assert (grown.sources[1].already, grown.sources[1].changed, grown.sources[1].documents) == (22, 1, 24)
+    assert grown.version == whole.version
+    with open_index(tmp_path / "whole") as one, open_index(tmp_path / "grown") as other:
+        assert one.version == other.version
+
+
+def long_text(*words: str) -> str:
+    return "# Text 0\n\n" + "".join(f"The {word} is seen here once more, as it was before. " * 40 for word in words)
+
+
+@pytest.mark.parametrize("after", [("drusen", "coloboma"), ("coloboma",), ("coloboma", "drusen")])
+def test_a_text_that_changed_stays_as_a_whole_what_it_was(
+    world: ModuleType, tmp_path: Path, after: tuple[str, ...]
+) -> None:
+    world.write_world(tmp_path / "w")
+    out, file = tmp_path / "index", tmp_path / "w" / "texts" / "t000.md"
+    file.write_text(long_text("drusen", "macula"), encoding="utf-8")
+    build_index(world.plan(tmp_path / "w", ["texts"]), out)
+    before = world.hashes(out)
+    file.write_text(long_text(*after, *after), encoding="utf-8")
+    built = add_to_index(world.plan(tmp_path / "w", ["texts"]), out)
+    (stock,) = built.added
+    assert (stock.read, stock.documents, stock.already, stock.changed) == (24, 0, 23, 1)
+    assert world.hashes(out) == before
+    with open_index(out) as index:
+        pieces = [one.text for one in index.common.passages if one.document == "t000.md"]
+        assert len(pieces) > 1
+        assert not [text for text in pieces if "coloboma" in text]
+
+
+def test_a_picture_that_changed_and_one_that_was_given_a_patient_are_left_as_they_were(
+    world: ModuleType, tmp_path: Path
+) -> None:
+    world.write_world(tmp_path / "w")
+    out, folder = tmp_path / "index", tmp_path / "w" / "pictures"
+    build_index(world.plan(tmp_path / "w", ["pictures"]), out)
+    before = world.hashes(out)
+    np.save(folder / "p000.npy", world.picture(5, variant=99))
+    lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
+    lines[1] |= {"id": "p001.npy", "patient_id": "Jane Doe 9"}
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (stock,) = add_to_index(world.plan(tmp_path / "w", ["pictures"]), out).added
+    assert (stock.changed, stock.documents) == (2, 0)
+    assert world.hashes(out) == before
+
+
+def test_options_of_the_whole_source_change_no_document(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    out, where = tmp_path / "index", f"text:{tmp_path / 'w' / 'texts'}"
+    build_index(Plan(sources=[open_source(where, licence="CC0-1.0")]), out)
+    other = open_source(where, licence="MIT", citation="Another", modality="fundus")
+    (stock,) = add_to_index(Plan(sources=[other]), out).added
+    assert (stock.already, stock.changed) == (24, 0)
+
+
+def test_a_document_twice_in_a_batch_and_one_named_like_a_piece_are_no_halves(
+    world: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "w").mkdir()
+    long, other = long_text("drusen", "macula"), long_text("coloboma")
+    texts = [("a", long), ("a", long), ("a", other), ("b#1", "cornea."), ("b", other), ("c", "iris."), ("c", "lens.")]
+    lines = [{"id": key, "title": "t", "content": text} for key, text in texts]
+    (tmp_path / "w" / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    manifest = build_index(Plan(sources=[open_source(f"medrag:{tmp_path / 'w'}", licence="CC0-1.0")]), tmp_path / "i")
+    (stock,) = manifest.sources
+    assert (stock.read, stock.documents, stock.already, stock.changed) == (7, 3, 1, 3)
+    with open_index(tmp_path / "i") as index:
+        assert {one.document for one in index.common.passages} == {"a", "b#1", "c"}
+        assert not [one for one in index.common.passages if "coloboma" in one.text or "lens" in one.text]
+
+
+def test_records_are_kept_to_their_patients_or_open_to_all_never_both(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w", patients=2)
+    where, own, opened = tmp_path / "w", tmp_path / "own", tmp_path / "shared"
+    build_index(world.plan(where, ["texts", "pictures", "records"]), own)
+    before = world.hashes(own)
+    for part in ("records", "pictures"):
+        with pytest.raises(InputError, match=r"for their patients alone, .*got --shared; leave it out, or type --out"):
+            build_index(world.plan(where, [part], shared=True), own)
+    renamed = [open_source(f"fhir:{where / 'records'}", name="another")]
+    with pytest.raises(InputError, match=r"for their patients alone"):
+        build_index(Plan(sources=renamed, read_picture=world.read_picture, shared=True), own)
+    assert world.hashes(own) == before
+    assert build_index(world.plan(where, ["texts"], shared=True), own) == read_manifest(own)
+    build_index(world.plan(where, ["pictures", "records"], shared=True), opened)
+    for part in ("records", "pictures"):
+        with pytest.raises(InputError, match=r"open to all, as this index keeps them; got no --shared; type --shared"):
+            build_index(world.plan(where, [part]), opened)
+    assert build_index(world.plan(where, ["records"], shared=True), opened) == read_manifest(opened)
+
+
+def test_an_index_of_other_cuts_is_not_added_to(
+    world: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write_world(tmp_path / "w")
+    build_index(world.plan(tmp_path / "w", ["texts"]), tmp_path / "index")
+    plan = world.plan(tmp_path / "w", ["texts"])
+    before = plan.written(None)
+    monkeypatch.setattr("polyclinic.knowledge.index.cut.VERSION", "cut-0")
+    with pytest.raises(InputError, match=r"whose passages are cut-0; got cut-\d; build it again"):
+        build_index(plan, tmp_path / "index")
+    assert plan.written(None) != before
+    open_index(tmp_path / "index").close()
+
+
+def test_a_pictures_name_does_not_hang_on_what_lies_beside_it(world: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    names = {}
+    for where in ("a/drusen", "b/macula"):  # at first there is but one folder of classes
+        (folder / where).mkdir(parents=True)
+        np.save(folder / where / "1.npy", world.picture(1))
+        (folder / where / "1.npy").rename(folder / where / "1.png")
+        source = open_source(f"labelled:{folder}", licence="CC0-1.0", name="scans")
+        build_index(Plan(sources=[source]), tmp_path / where[0])
+        with open_index(tmp_path / where[0]) as index:
+            names[where] = {one.document: one.picture for one in index.common.passages}
+    assert names["a/drusen"] == {"a/drusen/1.png": "a/drusen/1.png"}
+    assert names["b/macula"].items() >= names["a/drusen"].items()
+
+
+def test_a_folder_is_walked_once(world: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write_world(tmp_path / "w")
+    real, walked = place.walk, []
+
+    def walk(path: Path, *rest: Any) -> Any:
+        walked.append(path)
+        return real(path, *rest)
+
+    monkeypatch.setattr(place, "walk", walk)
+    build_index(world.plan(tmp_path / "w"), tmp_path / "index")
+    assert walked == [tmp_path / "w" / part for part in ("texts", "pictures", "records")]
+
+
+def test_files_that_go_away_before_the_build_are_told_without_their_names(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    plan = world.plan(tmp_path / "w", ["records"])
+    (tmp_path / "w" / "records" / "0.json").unlink()
+    with pytest.raises(InputError, match=r"as they were listed; got No such file.*; build again$") as caught:
+        build_index(plan, tmp_path / "index")
+    assert "0.json" not in str(caught.value)

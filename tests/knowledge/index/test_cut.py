@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyclinic.knowledge.index.cut import WORDS, passages, stretches
+from polyclinic.knowledge.index.cut import WORDS, fingerprint, passages, stretches
 from polyclinic.knowledge.sources.protocol import Document
 
 words = st.sampled_from(["word", "e.g.", "No.", "3.5", "naïve", "x" * 30, "未知", "?", "end.", "(so!)", "\x0b", "-"])
@@ -56,6 +58,22 @@ def test_a_sentence_without_end_is_cut_in_linear_time() -> None:
     started = time.process_time()
     assert len(stretches(text)) == -(-400_000 // WORDS)
     assert time.process_time() - started < 10
+
+
+def test_the_fingerprint_is_of_what_a_document_says_and_shows() -> None:
+    def hashed(text: str, shown: int | None = None, **fields: object) -> str:
+        picture = None if shown is None else np.full((2, 2), shown, dtype=np.uint8)
+        return fingerprint(list(passages(document(text, **fields), "s", Path("/w"))), picture)
+
+    same = [hashed("a"), hashed("a", citation="other"), hashed("a", licence="other"), hashed("a", modalities=("ct",))]
+    assert len(set(same)) == 1
+    long = "One two three four five six seven eight nine ten. " * 40
+    other = [
+        hashed("b"), hashed("a", title="u"), hashed("a", date=datetime.date(2024, 1, 1)), hashed("a", label="x"),
+        hashed("a", domains=("surgery",)), hashed("a", 1), hashed("a", 2), hashed(long), hashed(long + "One."),
+        hashed("One. " + long),
+    ]  # fmt: skip
+    assert len({*same, *other}) == 1 + len(other)
 
 
 def test_a_picture_is_one_passage_whatever_is_said_and_names_nobody() -> None:

@@ -60,8 +60,9 @@ def test_a_damaged_manifest_is_a_clear_error(built: Path) -> None:
     fields = json.loads(whole)
     altered = [
         "", "{", "[]", "null", "3", '"x"', "[" * 5000, whole[:-20], whole.replace('"passages": 4', '"passages": 5', 1),
-        json.dumps({**fields, "more": 1}), json.dumps({**fields, "format": 2}), json.dumps({**fields, "version": "0"}),
-        json.dumps({key: value for key, value in fields.items() if key != "version"}),
+        json.dumps({**fields, "more": 1}), json.dumps({**fields, "version": "0"}), json.dumps({**fields, "hash": "0"}),
+        whole.replace('"generation": 1', '"generation": 2'), whole.replace('"already": 0', '"already": 1', 1),
+        *(json.dumps({key: value for key, value in fields.items() if key != left}) for left in ("version", "hash")),
         json.dumps({**fields, "files": {}}),
     ]  # fmt: skip
     for one in altered:
@@ -73,9 +74,6 @@ def test_a_damaged_manifest_is_a_clear_error(built: Path) -> None:
         path.write_bytes(raw)
         with pytest.raises(SetupError, match=r"manifest\.json"):
             open_index(built)
-    path.write_text(whole.replace('"generation": 1', '"generation": 2'))
-    with pytest.raises(SetupError, match=r"0002/columns\.npy; got No such file"):
-        open_index(built)
     path.unlink()
     path.mkdir()
     with pytest.raises(SetupError, match=r"manifest\.json"):
@@ -85,12 +83,23 @@ def test_a_damaged_manifest_is_a_clear_error(built: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [("{", "a damaged file: no JSON"), ('{"generation": 1}', "the field 'terms' is missing"), ("[]", "no object"),
-     ('{"format": 2}', "something else in the field 'format'")],
+     ('{"format": "2"}', "something else in the field 'format'")],
 )  # fmt: skip
 def test_a_damaged_manifest_is_described_in_words(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(SetupError, match=said):
         read_manifest(tmp_path)
+
+
+def test_an_index_of_another_format_says_what_to_type(built: Path, world: ModuleType) -> None:
+    path = built / "manifest.json"
+    for found in (1, 3):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "format": found}))
+        for use in (open_index, lambda out: build_index(world.plan(out.with_name("w")), out)):
+            with pytest.raises(SetupError, match=rf"an index of format 2 in '.*'; got format {found}, ") as caught:
+                use(built)
+            assert "type polyclinic index build with its sources and --out with another folder" in str(caught.value)
+            assert "\n" not in str(caught.value)
 
 
 def test_an_unfinished_build_and_a_file_are_no_index(tmp_path: Path) -> None:

@@ -13,9 +13,14 @@ from types import ModuleType
 import pytest
 
 from polyclinic.core.case import pseudonym
+from polyclinic.core.errors import InputError
 from polyclinic.knowledge.index.build import Plan, build_index
 from polyclinic.knowledge.index.folder import open_index
+from polyclinic.knowledge.index.joined import Joined
+from polyclinic.knowledge.index.manifest import read_manifest
 from polyclinic.knowledge.index.search import Index, Limits
+from polyclinic.knowledge.patient.fhir import read_record
+from polyclinic.knowledge.sources.open import open_source
 from polyclinic.knowledge.sources.protocol import Document
 from polyclinic.knowledge.store import Passage, Query
 
@@ -109,11 +114,137 @@ class Given:
     licence: str = "l"
     skipped: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
     def documents(self) -> Sequence[Document]:
         return iter(self.listed)  # type: ignore[return-value]
+
+
+def given(document: str, patient: str | None, *others: str) -> Document:
+    return Document(
+        id=document, title="Visit", text=f"Drusen of the macula, told in {document}.", citation="c", licence="l",
+        patient_id=patient and pseudonym(patient), other_ids=tuple(map(pseudonym, others)),
+    )  # fmt: skip
+
+
+def indexed(where: Path, *documents: Document) -> Index:
+    where.mkdir(exist_ok=True)
+    (where / "stub").touch()
+    build_index(Plan(sources=[Given(listed=documents, path=where / "stub")]), where / "index")
+    return open_index(where / "index")
+
+
+def told(index: Index, patient: str) -> set[str]:
+    """The documents that a query for the patient finds."""
+    return {hit.passage.document for hit in index.search(Query(text="drusen macula", patient_id=pseudonym(patient)))}
+
+
+def test_a_patient_is_found_by_each_identifier(world: ModuleType, tmp_path: Path) -> None:
+    documents = given("d1", "ann", "MRN-1", "SSN-1"), given("d2", "ann", "MRN-1"), given("d3", "bob", "MRN-2")
+    with indexed(tmp_path, *documents, given("d4", None)) as index:
+        for known in ("ann", "MRN-1", "SSN-1"):
+            assert told(index, known) == {"d1", "d2", "d4"}
+        assert told(index, "MRN-2") == told(index, "bob") == {"d3", "d4"}
+        assert told(index, "MRN-3") == {"d4"}
+        hits = index.search(Query(text="drusen macula", patient_id=pseudonym("MRN-2")))
+        assert {hit.passage.patient_id for hit in hits} == {None, pseudonym("bob")}
+
+
+def test_an_identifier_of_two_patients_is_refused_and_nobody_named(world: ModuleType, tmp_path: Path) -> None:
+    documents = given("d1", "ann", "MRN-1", "SSN-1"), given("d2", "bob", "MRN-1"), given("d3", "SSN-1", "MRN-3")
+    with indexed(tmp_path, *documents) as index:
+        for shared in ("MRN-1", "SSN-1"):  # of two records; of one record and the id of another
+            with pytest.raises(InputError, match=r"an identifier of one patient; got one that 2 patients") as caught:
+                told(index, shared)
+            assert not [name for name in ("ann", "bob", shared) if name in str(caught.value)]
+            assert "p-" not in str(caught.value)
+        assert (told(index, "ann"), told(index, "bob"), told(index, "MRN-3")) == ({"d1"}, {"d2"}, {"d3"})
+
+
+def test_sources_that_know_a_patient_by_different_ids_are_joined_as_an_index_each(
+    world: ModuleType, tmp_path: Path
+) -> None:
+    record, picture = given("record", "ann", "MRN-1"), given("picture", "MRN-1")
+    with indexed(tmp_path / "one", record) as one, indexed(tmp_path / "other", picture) as other:
+        hits = Joined(one, other).search(Query(text="drusen macula", patient_id=pseudonym("MRN-1")))
+        assert {hit.passage.document for hit in hits} == {"record", "picture"}
+
+
+def test_every_identifier_of_the_real_records_leads_to_its_patient(
+    world: ModuleType, tmp_path: Path, data_dir: Path
+) -> None:
+    folder = data_dir / "fhir_synthea_r4"
+    files = sorted(folder.glob("*.json.gz"))
+    if not files:
+        pytest.skip(f"no FHIR records: {folder} holds none")
+    build_index(Plan(sources=[open_source(f"fhir:{folder}")]), tmp_path / "index")
+    with open_index(tmp_path / "index") as index:
+        for record in map(read_record, files):
+            for known in (record.patient_id, *record.other_ids):
+                hits = index.search(Query(text="medications conditions measured", patient_id=known, limit=50))
+                assert {hit.passage.patient_id for hit in hits} == {record.patient_id}
+    assert read_manifest(tmp_path / "index").sources[0].aliases > len(files)
+
+
+def test_identifiers_lead_to_one_patient_or_to_none(world: ModuleType, tmp_path: Path) -> None:
+    names = [f"id-{number}" for number in range(6)]
+    for trial in range(20):
+        chance = random.Random(trial)
+        documents = [
+            given(f"d{number}", chance.choice(names), *chance.sample(names, chance.randint(0, 2)))
+            for number in range(chance.randint(1, 6))
+        ]
+        with indexed(tmp_path / f"{trial}", *documents) as index:
+            for name in names:
+                whose = {one.patient_id for one in documents if pseudonym(name) in (one.patient_id, *one.other_ids)}
+                if len(whose) > 1:
+                    with pytest.raises(InputError, match=r"an identifier of one patient"):
+                        told(index, name)
+                else:
+                    assert told(index, name) <= {one.id for one in documents if one.patient_id in whose}
+                    assert bool(told(index, name)) == bool(whose)
+
+
+def test_a_later_export_adds_identifiers_to_records_that_are_there(world: ModuleType, tmp_path: Path) -> None:
+    with indexed(tmp_path, given("d1", "ann", "MRN-1"), given("d2", "bob")) as index:
+        before = index.version
+        assert told(index, "SSN-1") == set()
+    with indexed(tmp_path, given("d1", "ann", "MRN-1", "SSN-1"), given("d2", "bob")) as index:
+        assert told(index, "SSN-1") == told(index, "MRN-1") == {"d1"}
+        assert index.version != before
+    (stock,) = read_manifest(tmp_path / "index").sources
+    assert (stock.aliases, stock.documents, stock.already) == (2, 2, 2)
+
+
+def test_two_patients_may_have_a_document_of_one_id_but_nobody_and_a_patient_may_not(
+    world: ModuleType, tmp_path: Path
+) -> None:
+    documents = [given("d1", "ann"), given("d1", "bob"), given("d1", None), given("d2", None), given("d2", "ann")]
+    with indexed(tmp_path, *documents) as index:
+        assert (told(index, "ann"), told(index, "bob"), told(index, "eve")) == ({"d1", "d2"}, {"d1", "d2"}, {"d2"})
+        hits = index.search(Query(text="drusen macula", patient_id=pseudonym("ann"), limit=50))
+        assert sorted((hit.passage.document, hit.passage.patient_id or "") for hit in hits) == [
+            ("d1", pseudonym("ann")), ("d2", ""),
+        ]  # fmt: skip
+
+
+def test_no_identifier_is_written_anywhere(world: ModuleType, tmp_path: Path) -> None:
+    world.write_world(tmp_path / "w")
+    shared = world.plan(tmp_path / "w", ["records"], shared=True)
+    build_index(world.plan(tmp_path / "w"), tmp_path / "own")
+    assert build_index(shared, tmp_path / "shared").sources[0].aliases == 0
+    for out, found in ((tmp_path / "own", True), (tmp_path / "shared", False)):
+        written = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+        assert b"MRN-44711" not in written
+        assert (pseudonym("MRN-447113").encode() in written) == found
+    with open_index(tmp_path / "own") as index:
+        own = index.search(Query(text="check-up of the macula", patient_id=pseudonym("MRN-447113"), limit=50))
+        assert {hit.passage.patient_id for hit in own if hit.passage.patient_id} == {pseudonym("3")}
 
 
 def test_an_opened_folder_leaks_nothing(world: ModuleType, tmp_path: Path) -> None:

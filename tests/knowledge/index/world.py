@@ -107,7 +107,8 @@ def write_world(where: Path, *, texts: int = 24, pictures: int = 20, patients: i
              "subject": {"reference": f"Patient/{number}"}, "period": {"start": f"2020-01-{day:02}T09:00:00Z"}}
             for day in range(1, 4)
         ]  # fmt: skip
-        entries = [{"resource": one} for one in ({"resourceType": "Patient", "id": f"{number}"}, *visits)]
+        who = {"resourceType": "Patient", "id": f"{number}", "identifier": [{"value": f"MRN-44711{number}"}]}
+        entries = [{"resource": one} for one in (who, *visits)]
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
         (where / "records" / f"{number}.json").write_text(json.dumps(bundle), encoding="utf-8")
 

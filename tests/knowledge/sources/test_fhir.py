@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from polyclinic.core.case import pseudonym
 from polyclinic.core.errors import InputError
 from polyclinic.knowledge.patient.fhir import read_record, visit_text
 from polyclinic.knowledge.sources.fhir import Fhir
@@ -52,6 +53,15 @@ def test_a_visit_is_a_document_of_its_patient(tmp_path: Path) -> None:
     assert first.citation == "Patient record, visit of 2020-01-02"
     assert source.skipped["a record without visits"] == 1
     assert all(word not in repr(documents) for word in ("Doe", "Roe", "4711", "0815"))
+
+
+def test_a_document_names_the_patients_other_identifiers_by_their_pseudonyms(tmp_path: Path) -> None:
+    record = bundle("patient-4711", "2020-01-02", "2024-03-31")
+    record["entry"][0]["resource"]["identifier"] = [{"value": "MRN-0815"}, {"value": "patient-4711"}]
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    documents = list(Fhir(path=tmp_path, name="records", licence="private record").documents())
+    assert [document.other_ids for document in documents] == [(pseudonym("MRN-0815"),)] * 2
+    assert "0815" not in repr(documents).replace(pseudonym("MRN-0815"), "")
 
 
 def test_a_document_tells_nothing_later_than_its_date(tmp_path: Path) -> None:

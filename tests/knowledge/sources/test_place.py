@@ -34,6 +34,19 @@ def test_a_folder_is_read_in_the_order_of_its_names_whatever_the_disk_says(tmp_p
     assert [source.shown(path) for path in source.files()] == ["10.jsonl.gz", "2.jsonl", "a/1.NDJSON", "z.jsonl"]
 
 
+def test_a_source_is_the_files_that_were_there_when_it_was_first_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "title": "t", "content": "c"}')
+    put(tmp_path, "notes.docx")
+    source = MedRag(path=tmp_path, name="x", licence="CC0")
+    files = source.files()
+    (tmp_path / "b.jsonl").write_text('{"id": "2", "title": "t", "content": "c"}')
+    for _ in range(2):
+        assert [document.id for document in source.documents()] == ["1"]
+        assert source.skipped == {"a file of another kind (.docx)": 1}
+    assert source.files() == files
+    assert len(list(MedRag(path=tmp_path, name="x", licence="CC0").documents())) == 2
+
+
 def test_hidden_files_and_words_about_the_folder_are_left_out(tmp_path: Path) -> None:
     put(
         tmp_path,
