@@ -20,7 +20,7 @@ from ..core.case import Modality
 from ..core.errors import SetupError
 from ..core.evidence import Evidence
 from ..core.frozen import Frozen
-from .units import convert, same_unit
+from .units import convert, rounded, same_unit
 
 Metadata: TypeAlias = Mapping[str, str | int | float | bool]
 Judgement: TypeAlias = Literal["met", "not_met", "not_measurable"]
@@ -29,6 +29,8 @@ Comparator: TypeAlias = Literal["<", "<=", ">", ">=", "within", "between"]
 Fact: TypeAlias = Literal[
     "cholecystectomy", "diabetes", "fever", "hypercapnic_respiratory_failure", "postmenopausal", "pregnant",
 ]  # fmt: skip
+FEMALE: frozenset[Fact] = frozenset(("postmenopausal", "pregnant"))
+"""Facts that are not true of a patient whose sex is given as male, unless the case states that they are."""
 Limit: TypeAlias = float | tuple[float, float]
 FOLDER = Path(__file__).parent / "rules"
 
@@ -46,8 +48,8 @@ class Criterion(Frozen):
     contradict each other are refused.
 
     `min_age` (inclusive) and `max_age` (exclusive) are in years; `assumes_adult` judges a patient of unknown age as an
-    adult and says so. `requires` names facts of the case's metadata that must be true, and known to be; `excludes`
-    names facts that must not be true, where they are known.
+    adult and says so. `requires` names facts of the case's metadata that must be true, and known to be (those of FEMALE
+    are known not to be of a man); `excludes` names facts that must not be true, where they are known.
 
     `modality`, `body_part` and `view` say where the source measured. Another modality or body part is another
     measurement of the same name, so the rule gives no verdict; where they are not known (laboratory values, what a
@@ -230,8 +232,8 @@ def _judge(criterion: Criterion, item: Evidence, patient: _Patient) -> Verdict |
 def _compare(criterion: Criterion, item: Evidence, unknown: list[str]) -> tuple[Judgement, str]:
     """The judgement and why, in words that show value, threshold and unit."""
     value = math.nan if item.value is None else item.value
-    shown = f"{item.name} {value:g}{_unit(item.unit)}"
     reading = _reading(criterion, value, item)
+    shown = f"{item.name} {_written(criterion, value, item, reading)}{_unit(item.unit)}"
     why = ""
     if criterion.view and not item.view:
         unknown = [*unknown, "view"]
@@ -251,6 +253,16 @@ def _compare(criterion: Criterion, item: Evidence, unknown: list[str]) -> tuple[
     if reading.uncertainty and any(abs(reading.value - edge) <= reading.uncertainty for edge in _edges(limit)):
         said += f"; the threshold lies within the uncertainty of {item.uncertainty:g}"
     return ("met" if met else "not_met"), said
+
+
+def _written(criterion: Criterion, value: float, item: Evidence, reading: _Reading | None) -> str:
+    """The value rounded, unless rounded it would be judged otherwise."""
+    short = _reading(criterion, rounded(value), item) if math.isfinite(value) else None
+    if reading is None or short is None:
+        return f"{value:g}"
+    limit = criterion.thresholds[reading.unit]
+    same = _holds(short.value, criterion.comparator, limit) == _holds(reading.value, criterion.comparator, limit)
+    return f"{rounded(value) if same else value:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +299,7 @@ def _population(criterion: Criterion, patient: _Patient) -> list[str] | None:
     if any(patient.facts.get(fact) is True for fact in criterion.excludes):
         return None
     for fact in criterion.requires:
-        if patient.facts.get(fact) is False:
+        if patient.facts.get(fact, False if patient.sex == "male" and fact in FEMALE else None) is False:
             return None
         if patient.facts.get(fact) is not True:
             unknown.append(f"whether {fact.replace('_', ' ')}")

@@ -22,7 +22,7 @@ from ..store import Found, Hit, Passage, Picture, Query
 from . import floors, lexicon, postings, vectors
 from .catalogue import storable
 from .near_duplicates import Held
-from .shelf import POOL, TITLE_TIMES, Asked, Shelf
+from .shelf import NAMED, POOL, TITLE_TIMES, TITLED, Asked, Shelf
 from .vectors import Mask
 
 RRF_K = 60
@@ -158,7 +158,8 @@ class Index:
         self._held = held
         parameters = [
             vars(limits), postings.K1, postings.B, POOL, RRF_K, TITLE_TIMES, SHORT, LEAST, LONE, RESPELT_FLOOR,
-            SECOND_SENTENCE, ALIKE, PER_DOCUMENT, text.VERSION, lexicon.VERSION, vectors.SEARCH_BREADTH, vectors.PROBES,
+            SECOND_SENTENCE, ALIKE, PER_DOCUMENT, TITLED, NAMED, text.VERSION, lexicon.VERSION, vectors.SEARCH_BREADTH,
+            vectors.PROBES,
         ]  # fmt: skip
         encoders = [encoder.identity if encoder else None for encoder in (text_encoder, image_encoder)]
         left_out = held.rows.tolist() if held else []
@@ -268,14 +269,14 @@ class Index:
     def _candidates(self, shelf: Shelf, asked: Asked, allowed: Mask | None) -> list[_Candidate]:
         """What reaches its floor among the first of the fused ranking, in its order."""
         rankings = self._rankings(shelf, asked, allowed)
-        weights = shelf.lexicon.numbered(self._weights(shelf, asked.words))
-        single, floor = len(set(asked.words)) == 1, self._floor(asked.words)
+        weights, floor = self._weights(shelf, asked.words), self._floor(asked.words)
+        numbered = shelf.lexicon.numbered(weights)
         near = {row: score for row, score in rankings.get("meaning", ()) if score >= self.limits.meaning}
         told = {row: score for row, score in rankings.get("described", ()) if score >= self.limits.described}
         looks = {row: score for row, score in rankings.get("image", ()) if score >= self.limits.look}
         found = []
         for row in _fused(rankings.values())[: _reach(asked.query)]:
-            share = _share(shelf, row, weights, floor, single=single)
+            share = _share(shelf, row, weights, numbered, floor)
             ways: list[tuple[float, Found]] = [
                 (looks.get(row, 0.0), "image"), (share, "words"), (near.get(row, 0.0), "meaning"),
                 (told.get(row, 0.0), "described"),
@@ -294,11 +295,10 @@ class Index:
         for word, weight in self._weights(shelf, asked.words).items():
             term, similarity = respelt.get(word, (word, 1.0))
             weights[term] += weight * similarity
-        numbered = shelf.lexicon.numbered(weights)
-        floor = max(self._floor(asked.words), RESPELT_FLOOR)
+        numbered, floor = shelf.lexicon.numbered(weights), max(self._floor(asked.words), RESPELT_FLOOR)
         rows = [row for row, _ in shelf.by_words(sorted(weights), allowed)][: _reach(asked.query)]
-        shares = [(_share(shelf, row, numbered, floor, single=len(weights) == 1), row) for row in rows]
-        ordered = sorted(((share, row) for share, row in shares if share > 0), key=lambda pair: (-pair[0], pair[1]))
+        shares = [(_share(shelf, row, weights, numbered, floor), row) for row in rows]
+        ordered = sorted(((share, row) for share, row in shares if share > 0), key=lambda pair: -pair[0])
         return [_Candidate(shelf, row, share, "words", weights) for share, row in ordered]
 
     def _floor(self, words: Sequence[str]) -> float:
@@ -342,14 +342,14 @@ def _reach(query: Query) -> int:
     return 2 * query.limit + 10
 
 
-def _share(shelf: Shelf, row: int, weights: Mapping[int, float], floor: float, *, single: bool) -> float:
-    """The share of the query's information that a passage covers; 0 below the floor."""
-    common = shelf.terms(row).intersection(weights)
-    share = min(1.0, round(math.fsum(weights[number] for number in common), 6))
-    if share >= floor and len(common) == 1 and not single and share < LONE * floor:
+def _share(shelf: Shelf, row: int, weights: Mapping[str, float], numbered: Mapping[int, float], floor: float) -> float:
+    """The share of the query's information that a passage covers, a title in any form of a word; 0 below the floor."""
+    titled = shelf.lexicon.numbers(shelf.titled(row, weights))
+    common = shelf.terms(row).intersection(numbered).union(titled)
+    share = min(1.0, round(math.fsum(numbered[number] for number in common), 6))
+    if share >= floor and len(common) == 1 and len(weights) > 1 and share < LONE * floor:
         # One term in common may well be chance, unless it is what the passage is about.
-        titled = shelf.lexicon.numbers(text.terms(shelf.passages[row].title))
-        return share if not common.isdisjoint(titled) else 0.0
+        return share if titled else 0.0
     return share if share >= floor else 0.0
 
 

@@ -14,7 +14,8 @@ from typing import Literal, TypeAlias
 from ...core.case import Case, Lab
 from ...core.evidence import Evidence, Source
 from ...core.report import Change, Course
-from ..units import same_unit
+from ..units import rounded, same_unit, shown
+from .asked import asked
 
 STABLE = 0.10
 """Two abnormal values are stable when their distances outside the reference interval differ by at most this share of
@@ -35,6 +36,9 @@ of these the newest."""
 VALUES = 3
 LAB_NAMES = 40
 """The newest values that are shown of each laboratory test, and the most tests, those measured last."""
+
+ASKED_VALUES = 24
+"""The most values that are shown of a test the question asks about: the first, and the newest."""
 
 Kind: TypeAlias = Literal["report", "condition", "medication", "value"]
 _PLURAL: dict[Kind, str] = {
@@ -72,14 +76,14 @@ def visit_evidence(case: Case) -> tuple[Evidence, ...]:
     """What the visits say, within the bounds above, oldest first: a piece for each report, condition, medication and
     laboratory value. The numbers of `history.v1`… count everything, so an id does not depend on the bounds."""
     items = _items(case)
-    kept = _kept(items)
+    kept = _kept(items, case.question)
     return tuple(_evidence(item, case.date) for item in items if item.number in kept)
 
 
 def left_out(case: Case) -> tuple[str, ...]:
     """The limitation that follows from the bounds, if anything was left out."""
     items = _items(case)
-    kept = _kept(items)
+    kept = _kept(items, case.question)
     counts = Counter(item.kind for item in items if item.number not in kept)
     if not counts:
         return ()
@@ -151,13 +155,15 @@ def _evidence(item: _Item, today: datetime.date | None) -> Evidence:
     )
 
 
-def _kept(items: list[_Item]) -> set[int]:
+def _kept(items: list[_Item], question: str) -> set[int]:
     """The numbers of what all agents are shown; every value that a change cites is among them."""
     series = _series(items)
+    wanted = [series[name] for name in asked(question, series)]
     newest = sorted(series.values(), key=lambda values: -values[-1].item.number)[:LAB_NAMES]
     cited = {name for change in _changes(series) for name in change.evidence}
     return {
         *(value.item.number for values in newest for value in values[-VALUES:]),
+        *(value.item.number for values in wanted for value in (values[0], *values[1 - ASKED_VALUES :])),
         *(item.number for item in items if item.id in cited),
         *_newest_reports([item for item in items if item.kind == "report"]),
         *_newest_once([item for item in items if item.kind == "condition"], CONDITIONS),
@@ -240,7 +246,11 @@ def _when(date: datetime.date, today: datetime.date | None) -> str:
 
 
 def _shown(lab: Lab) -> str:
-    return f"{lab.value:g} {lab.unit}".strip()
+    """The value rounded, unless that would move it across a limit of its reference interval."""
+    limits = (lab.low, lab.high)
+    near = lab.model_copy(update={"value": rounded(lab.value)})
+    sides = [(there > 0) - (there < 0) for there in (_outside(lab, limits), _outside(near, limits))]
+    return shown(lab.value, lab.unit) if sides[0] == sides[1] else f"{lab.value:g} {lab.unit}".strip()
 
 
 def _interval(lab: Lab) -> str:

@@ -74,3 +74,47 @@ def test_two_specialists_with_other_options_are_weighed_and_the_loser_is_kept() 
     assert verdict.option == "B"
     assert [dissent.specialty for dissent in verdict.dissent] == ["cardiology", "radiology"]
     assert "0.70 for A, 0.90 for B" in verdict.dissent[0].why_overruled
+
+
+def pressures(*values: tuple[int, float, float]) -> list[dict[str, object]]:
+    return [
+        {
+            "date": f"{year}-03-04",
+            "labs": [
+                {"name": "Body Mass Index", "value": 33.093, "unit": "kg/m2"},
+                {"name": "Systolic Blood Pressure", "value": systolic, "unit": "mm[Hg]"},
+                {"name": "Diastolic Blood Pressure", "value": diastolic, "unit": "mm[Hg]"},
+                {"name": "Erythrocytes [#/volume] in Blood by Automated count", "value": 3.93906, "unit": "10*6/uL"},
+            ],
+        }
+        for year, systolic, diastolic in values
+    ]
+
+
+def test_the_course_that_is_asked_for_stands_first_with_both_visits(tmp_path: Path) -> None:
+    visits = pressures(
+        (2014, 107.864, 80.1), *((year, 120.0, 81.0) for year in range(2015, 2019)), (2020, 125.893, 81.2)
+    )
+    case = Case.model_validate({"question": "How did her blood pressure go?", "visits": visits, "date": "2020-05-05"})
+    report = Clinic(runs=tmp_path).consult_sync(case)
+    first, second, *others = report.claims
+    assert first.text == "Systolic Blood Pressure rose from 108 mmHg on 2014-03-04 to 126 mmHg on 2020-03-04."
+    assert second.text == (
+        "Diastolic Blood Pressure changed little, by no more than a twentieth: 80.1 mmHg on 2014-03-04, 81.2 mmHg on"
+        " 2020-03-04."
+    )
+    assert report.answer.startswith(f"{first.text} {second.text}")
+    dates = {item.id: str(item.date) for item in report.evidence}
+    assert [dates[name] for name in first.evidence] == ["2014-03-04", "2020-03-04"]
+    assert not any("Erythrocytes" in claim.text for claim in others)
+    assert any("33.1 kg/m2" in claim.text for claim in others)
+    assert {claim.support for claim in report.claims} == {"supported"}
+
+
+def test_the_latest_value_is_given_where_it_is_asked_for(tmp_path: Path) -> None:
+    visits = pressures((2014, 150.0, 90.0), (2020, 120.0, 80.0))
+    case = Case.model_validate({"question": "What is his latest systolic blood pressure?", "visits": visits})
+    report = Clinic(runs=tmp_path).consult_sync(case)
+    assert report.answer.startswith(
+        "Systolic Blood Pressure was 120 mmHg on 2020-03-04, the latest value; it fell from"
+    )

@@ -408,3 +408,23 @@ def test_rules_of_several_files_are_sorted_and_share_no_id(tmp_path: Path) -> No
         read_criteria([first])
     with pytest.raises(SetupError, match=r"no criterion at all"):
         read_criteria([])
+
+
+def test_rules_for_the_pregnant_and_the_postmenopausal_are_not_for_a_man() -> None:
+    pressure = measured("systolic blood pressure", 150, "mmHg")
+    bone = measured("T-score", -2.6)
+    for item, fact in ((pressure, "pregnant"), (bone, "postmenopausal")):
+        rules = {rule.id for rule in shipped_criteria() if fact in rule.requires}
+        open_question = {name for name, verdict in judged(item, WOMAN).items() if name in rules}
+        assert open_question
+        assert {judged(item, WOMAN)[name].judgement for name in open_question} == {"not_measurable"}
+        assert not rules & judged(item, MAN).keys()
+        assert open_question <= judged(item, MAN | {fact: True}).keys()  # the case says so: it is not for us to doubt
+
+
+def test_a_value_is_rounded_unless_that_would_contradict_the_verdict() -> None:
+    def said(value: float) -> str:
+        return judged(measured("Body Mass Index", value, "kg/m2"), WOMAN)["obesity"].explanation
+
+    assert said(33.093).startswith("Body Mass Index 33.1 kg/m2 is at least 30")
+    assert said(29.96).startswith("Body Mass Index 29.96 kg/m2 is not at least 30")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyclinic.knowledge.units import convert, known, same_unit
+from polyclinic.knowledge.units import convert, known, rounded, same_unit, shown
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,15 @@ from polyclinic.knowledge.units import convert, known, same_unit
         ("×10⁹/L", "10^9/l"), ("10^3/µL", "10^9/l"), ("ratio", ""), (" mmol / L ", "mmol/l"), ("cells/mm³", "/ul"),
         ("cells/mm^3", "/ul"), ("kg/m²", "kg/m2"), ("mcg/L", "ug/l"), ("m[IU]/L", "miu/l"), ("points", ""),
         ("mL/min/1.73 m²", "ml/min/1.73m2"), ("mL/min/{1.73_m2}", "ml/min/1.73m2"), ("beats/min", "/min"),
+        ("10*12/L", "10^12/l"), ("10*6/uL", "10^12/l"), ("M/uL", "10^12/l"), ("10¹²/L", "10^12/l"),
+        ("10*9/L", "10^9/l"), ("10*3/uL", "10^9/l"), ("10(9)/L", "10^9/l"), ("10E3/uL", "10^9/l"),
+        ("10*3 cells/uL", "10^9/l"),
+        ("mm/hr", "mm/h"), ("mm/hour", "mm/h"), ("sec", "s"), ("/HPF", "/[hpf]"), ("{#}/[HPF]", "/[hpf]"),
+        ("RBC/hpf", "/[hpf]"), ("{score}", ""), ("{INR}", ""), ("[pH]", ""), ("mm[Hg]", "mmhg"), ("mm Hg", "mmhg"),
+        ("[degF]", "°f"), ("Cel", "°c"), ("deg", "°"), ("meq/L", "meq/l"), ("[iU]/L", "iu/l"), ("m[iU]/mL", "miu/ml"),
+        ("/min", "/min"), ("{beats}/min", "/min"), ("beats per minute", "/min"), ("{breaths}/min", "/min"),
+        ("mg/g{creat}", "mg/g"), ("gm/dL", "g/dl"), ("mg%", "mg/dl"), ("mg/(24.h)", "mg/d"), ("mg/24h", "mg/d"),
+        ("[lb_av]", "lb"), ("[in_i]", "in"), ("[HU]", "hu"), ("cells/cmm", "/ul"), ("K/mm3", "10^9/l"),
     ],
 )  # fmt: skip
 def test_one_unit_in_many_spellings(written: str, meant: str) -> None:
@@ -46,6 +58,18 @@ def test_one_unit_in_many_spellings(written: str, meant: str) -> None:
         (300, "mg/g", "mg/mg", 0.3),
         (10, "mIU/L", "µIU/mL", 10.0),
         (25, "kg/m²", "kg/m2", 25.0),
+        (4.5, "10*6/uL", "10*12/L", 4.5),
+        (4.5, "10*12/L", "10^9/L", 4500.0),
+        (4500, "10*6/L", "/uL", 4500.0),
+        (7.4, "10*3/uL", "{cells}/uL", 7400.0),
+        (98.6, "[degF]", "Cel", 37.0),
+        (13, "{score}", "1", 13),
+        (150, "[lb_av]", "kg", 68.0388555),
+        (70, "[in_i]", "m", 1.778),
+        (20, "mm/hr", "mm/h", 20),
+        (72, "{beats}/min", "/min", 72),
+        (12, "sec", "ms", 12_000.0),
+        (1500, "mg/(24.h)", "g/d", 1.5),
     ],
 )
 def test_units_of_one_dimension_convert(value: float, unit: str, to: str, expected: float) -> None:
@@ -57,6 +81,9 @@ def test_units_of_one_dimension_convert(value: float, unit: str, to: str, expect
     [
         ("mg/dL", "mmol/L"), ("mEq/L", "mmol/L"), ("%", "mmol/mol"), ("mmol/mol", "1"), ("mg/g", "mg/mmol"),
         ("mL/min", "mL/min/1.73m2"), ("IU/L", "U/L"), ("HU", "1"), ("mm", "mm2"), ("g/L", "furlong"), ("", "%"),
+        ("{score}", "%"), ("%", "points"), ("{titer}", "1"), ("{count}", "%"), ("ug/mL{FEU}", "ug/mL"), ("/HPF", "/uL"),
+        ("/[HPF]", "/[LPF]"), ("{copies}/mL", "/mL"), ("[iU]/L", "U/L"), ("U/L", "/L"), ("mosm/kg", "mmol/kg"),
+        ("100/L", "/L"), ("10/L", "/L"), ("/100{WBCs}", "/min"), ("mg/(24.h)", "mg"), ("mm/hr", "mm"),
         (" ", "g/L"), ("10^9", "10^9/L"), ("°C/L", "°F/L"), ("9**9**9", "1"), ("", "1"),
     ],
 )  # fmt: skip
@@ -65,7 +92,8 @@ def test_what_no_factor_leads_to_never_converts(unit: str, to: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["g/L", "1", "%", "10^9/L", "/uL", "mL/min/1.73m2", "mmol/mol", "°", "°F", "HU", "mIU/L"]
+    "unit",
+    ["g/L", "1", "%", "10^9/L", "/uL", "mL/min/1.73m2", "mmol/mol", "°", "°F", "HU", "mIU/L", "10*6/uL", "{score}"],
 )
 def test_units_of_medicine_are_known(unit: str) -> None:
     assert known(unit)
@@ -112,3 +140,40 @@ assert verdicts(10, "mmol/L") and "pint" not in sys.modules
 assert verdicts(10, "g/dL") and "pint" in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_every_unit_of_the_synthetic_records_is_known(data_dir: Path) -> None:
+    folder = data_dir / "fhir_synthea_r4"
+    if not folder.is_dir():
+        pytest.skip("shared data fhir_synthea_r4 is not here")
+    written = {
+        unit
+        for path in sorted(folder.glob("*.json.gz"))
+        for unit in re.findall(
+            rb'"valueQuantity": ?\{[^}]*?"code": ?"((?:[^"\\]|\\.)*)"', gzip.decompress(path.read_bytes())
+        )
+    }
+    assert len(written) > 10
+    assert [unit for unit in sorted(written) if not known(unit.decode())] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "written"),
+    [
+        (125.893, "mm[Hg]", "126 mmHg"), (3.93906, "10*6/uL", "3.94 10^6/uL"), (90.1277, "kg", "90.1 kg"),
+        (37.0, "Cel", "37 °C"), (6.14, "%", "6.14%"), (1.28662, "{score}", "1.29"), (0.0034567, "g/L", "0.00346 g/L"),
+        (12_345.6, "/uL", "12346 /uL"), (-2.345, "1", "-2.35"), (88.04, "mL/min/{1.73_m2}", "88 mL/min/1.73 m2"),
+        (5, "", "5"),
+    ],
+)  # fmt: skip
+def test_values_are_shown_as_a_clinician_writes_them(value: float, unit: str, written: str) -> None:
+    assert shown(value, unit) == written
+
+
+@given(st.floats(-1e9, 1e9), UNITS)
+def test_a_shown_value_is_near_the_value_and_in_its_unit(value: float, unit: str) -> None:
+    assert abs(rounded(value) - value) <= 0.005 * abs(value) + 1e-300
+    number, _, written = shown(value, unit).partition(" ")
+    if unit not in ("%", "1"):
+        assert same_unit(written) == same_unit(unit)
+        assert float(number) == rounded(value)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from ....core.case import Case
 from ....core.evidence import Evidence
+from ....knowledge.patient.asked import asked
+from ....knowledge.patient.courses import told
+from ....knowledge.patient.timelines import timelines
 from ....knowledge.text import terms
 from ...prompts import image_names
 from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
@@ -20,6 +24,7 @@ it holds. One term in common is chance, unless the question asks what a passage'
 GIVEN = 0.3
 """Share of the question's terms that text given with the case must hold to be called an answer."""
 
+_LATEST = re.compile(r"\b(?:latest|last|newest|most recent|current(?:ly)?|now|today)\b", re.IGNORECASE)
 _DEFINITION = re.compile(r"\bwhat(?:['’]s| is| are)\b", re.IGNORECASE)
 
 ABSTENTION = "No support found: nothing measured, recorded or stored speaks to this question."
@@ -43,11 +48,12 @@ def conclude(task: Task[Any]) -> OpinionDraft:
         return _choose(task)
     if _unmeasured(task):
         return _abstain(UNMEASURED)
+    flags, fired = _fired(task.evidence, task.case.question)
     similar = [item for item in task.shared if item.kind == "similar_case"]
-    relevant = [*_fired(task.evidence), *_of_this_question(task), *_passages(task), *similar]
-    if not relevant:
+    relevant = [*fired, *_of_this_question(task), *_passages(task), *similar]
+    claims = (*map(_claim, flags), *_courses(task), *map(_claim, relevant))
+    if not claims:
         return _abstain(ABSTENTION)
-    claims = tuple(_claim(item) for item in relevant)
     return OpinionDraft(
         reasoning="State what was measured, which criteria it meets and what the store says of it.",
         answer=" ".join(claim.text for claim in claims[:4]),
@@ -80,7 +86,9 @@ def _choose(task: Task[Any]) -> OpinionDraft:
         )  # fmt: skip
     by_id = {item.id: item for item in task.evidence}
     claims = tuple(_claim(by_id[name]) for name in choice.evidence)
-    fired = tuple(_claim(item) for item in _fired(task.evidence) if item.id not in choice.evidence)
+    fired = tuple(
+        _claim(item) for item in chain(*_fired(task.evidence, task.case.question)) if item.id not in choice.evidence
+    )
     return OpinionDraft(
         reasoning=choice.why, answer=f"{choice.option}. {task.case.options[choice.option]}: {choice.why}.",
         option=choice.option, confidence=choice.confidence, claims=(*claims, *fired),
@@ -107,17 +115,29 @@ def _searches(case: Case) -> tuple[SearchRequest, ...]:
     return tuple(SearchRequest(query=query) for query in queries)
 
 
-def _fired(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """Red flags, what changed since earlier visits, and criteria that are met, in this order."""
-    fired = [item for item in evidence if item.kind == "criterion" or item.name in ("red flag", "change")]
-    return sorted(fired, key=lambda item: ("red flag", "change").index(item.name) if item.kind != "criterion" else 2)
+def _fired(evidence: Iterable[Evidence], question: str) -> tuple[list[Evidence], list[Evidence]]:
+    """Red flags; then what changed since earlier visits and criteria that are met, what is asked about first."""
+    given = list(evidence)
+    wanted = asked(question, (item.name for item in given if item.value is not None))
+    flags, changes = ([item for item in given if item.name == name] for name in ("red flag", "change"))
+    fired = [*changes, *(item for item in given if item.kind == "criterion")]
+    return flags, sorted(fired, key=lambda item: not item.content.startswith(wanted))
+
+
+def _courses(task: Task[Any]) -> list[ClaimDraft]:
+    """How each recorded measurement went that the question asks about, the newest value first where it asks for it."""
+    lines = timelines(item for item in task.evidence if item.source.kind == "visit")
+    latest = bool(_LATEST.search(task.case.question))
+    wanted = asked(task.case.question, (line.finding for line in lines))
+    courses = [told(line, latest=latest) for name in wanted for line in lines if line.finding == name]
+    return [ClaimDraft(text=course.text, evidence=course.evidence) for course in courses]
 
 
 def _of_this_question(task: Task[Any]) -> list[Evidence]:
-    """Measurements, and values of earlier visits that the question speaks of; those it names come first."""
-    asked = set(terms(task.case.question))
-    values = [item for item in task.evidence if item.value is not None]
-    named = [item for item in values if asked & set(terms(item.name.replace("_", " ")))]
+    """Measurements; those the question names come first."""
+    values = [item for item in task.evidence if item.value is not None and item.source.kind != "visit"]
+    wanted = asked(task.case.question, (item.name for item in values))
+    named = [item for item in values if item.name in wanted]
     fresh = [item for item in task.own if item.value is not None and item not in named]
     return [*named, *fresh] if not task.case.dialogue or not named else named
 

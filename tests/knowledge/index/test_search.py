@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from types import ModuleType
 
 import numpy as np
@@ -15,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError, MissingExtraError
+from polyclinic.knowledge import text
 from polyclinic.knowledge.index import floors
+from polyclinic.knowledge.index.lexicon import _slips
 from polyclinic.knowledge.index.search import ALIKE, PER_DOCUMENT, Index, Limits
 from polyclinic.knowledge.index.shelf import Shelf
 from polyclinic.knowledge.store import Passage, Query
@@ -156,6 +159,21 @@ def test_one_document_gives_few_passages() -> None:
         ("il2345 receptor", "il2346", False),
         ("mmol", "mmmol", False),
         ("umol", "pmol", False),
+        ("diabetes", "diabtes", True),
+        ("asthma", "astma", True),
+        ("asthma", "ashtma", True),
+        ("glaucoma", "glacoma", True),
+        ("pneumonia", "pnuemonia", True),
+        ("fibromyalgia", "fibromialgya", True),
+        ("whole", "whale", False),
+        ("brain", "train", False),
+        ("depression", "repression", False),
+        ("gastrostomy", "gastrectomy", False),
+        ("neutrophilia", "neutropenia", False),
+        ("prednisolone", "prednisone", False),
+        ("hypertension", "hypotension", False),
+        ("tachycardia", "bradycardia", False),
+        ("craniotomy", "craniectomy", False),
     ],
 )
 def test_misspelt_words_are_respelt_but_numbers_units_and_opposites_are_not(
@@ -164,6 +182,68 @@ def test_misspelt_words_are_respelt_but_numbers_units_and_opposites_are_not(
     hits = Index([passage("a", known), passage("b", "optic nerve")]).search(Query(text=asked))
     assert [hit.passage.id for hit in hits] == (["a"] if found else [])
     assert all(0.3 <= hit.score < 1 for hit in hits)
+
+
+def test_of_several_terms_that_a_word_may_mean_the_one_in_most_documents_is_read() -> None:
+    shelf = [passage("rare", "glucosa"), *(passage(f"often{n}", f"glucose {word}") for n, word in enumerate(WORDS[:3]))]
+    assert ids(Index(shelf, limits=LOOSE), "glucosse") == ["often0", "often1", "often2"]
+
+
+letters = st.text(alphabet="abcdest", min_size=5, max_size=8)
+
+
+@given(letters, letters)
+def test_slips_are_counted_as_by_the_definition(word: str, term: str) -> None:
+    def slips(i: int, j: int) -> int:
+        if not i or not j:
+            return i + j
+        ways = [slips(i - 1, j) + 1, slips(i, j - 1) + 1, slips(i - 1, j - 1) + (word[i - 1] != term[j - 1])]
+        if i > 1 and j > 1 and word[i - 1] == term[j - 2] and word[i - 2] == term[j - 1]:
+            ways.append(slips(i - 2, j - 2) + 1)
+        return min(ways)
+
+    slips = lru_cache(maxsize=None)(slips)
+    exact = slips(len(word), len(term))
+    assert min(_slips(word, term, 2), 3) == min(exact, 3)
+
+
+@given(letters, st.integers(0, 7), st.sampled_from(["lack", "double", "swap"]))
+def test_a_word_with_one_slip_is_read_as_the_only_term_it_can_be(term: str, place: int, slip: str) -> None:
+    at = 1 + place % (len(term) - 2)  # the first letter is never wrong
+    word = {
+        "lack": term[:at] + term[at + 1 :], "double": term[:at] + term[at] + term[at:],
+        "swap": term[:at] + term[at + 1] + term[at] + term[at + 2 :],
+    }[slip]  # fmt: skip
+    lexicon = Index([passage("a", term), passage("b", "optic")]).common.lexicon
+    own, asked = text.terms(term), text.terms(word)
+    respelt = lexicon.respelt(asked)
+    assert respelt.keys() <= set(asked)
+    assert {meant for meant, _ in respelt.values()} <= set(own)
+    assert all(0 < similarity < 1 for _, similarity in respelt.values())
+
+
+def test_the_passage_whose_title_is_what_was_asked_comes_first() -> None:
+    syndrome = "How might the syndrome be treated? Glaucoma goes with it."
+    shelf = [
+        passage("1", syndrome, title="What are the treatments for Chandler's syndrome?"),
+        passage("2", syndrome.replace("might", "may"), title="What are the treatments for Sturge-Weber syndrome?"),
+        passage("3", "Immediate treatment of glaucoma delays its progress and so it is important to find it.",
+                title="What are the treatments for Glaucoma?"),
+        *(passage(f"x{n}", f"{word} may be treated") for n, word in enumerate(WORDS) if word != "glaucoma"),
+    ]  # fmt: skip
+    hits = Index(shelf).search(Query(text="How is glaucoma treated?"))
+    assert [hit.passage.id for hit in hits][:1] == ["3"]
+    assert hits[0].score == 1.0  # "treated" is in its title, in another form
+    assert next(one.id for one in Index(shelf).rank(Query(text="Chandler syndrome treated"))) == "1"
+
+
+def test_a_misspelt_question_finds_the_title_it_means_first() -> None:
+    shelf = [
+        passage("a", "Glaucoma goes with it, and glaucoma is treated.", title="Chandler's syndrome"),
+        passage("b", "Glaucoma is treated with drops.", title="Glaucoma"),
+        passage("c", "optic nerve"),
+    ]
+    assert ids(Index(shelf), "how is glacoma treated")[0] == "b"
 
 
 def test_span_is_the_best_sentence_with_its_neighbour_where_that_adds() -> None:
