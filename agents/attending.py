@@ -1,9 +1,11 @@
-"""The attending: weighs the opinions, answers or abstains, and keeps the dissent. It gathers nothing new."""
+"""The attending: weighs the opinions, answers or abstains, and keeps the dissent. It gathers nothing new, but is told
+where the evidence contradicts itself."""
 
 from __future__ import annotations
 
 from ..core.errors import BudgetSpentError, DecisionError
 from .budget import allot
+from .disagreements import disagreements
 from .requests import Deps, ask
 from .state import State
 from .tasks import Task, Verdict
@@ -24,9 +26,10 @@ async def attending(state: State, deps: Deps) -> State:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         return State(failure=f"no specialist gave an opinion: {reasons}", attempts=attempts)
     own = tuple(item for items in state.get("own", {}).values() for item in items)
+    shared = state["shared"] if attempts > 1 else (*state["shared"], *disagreements(state, deps))
     task = Task(
         kind="attending", agent="attending", schema=Verdict, case=state["case"], step=attempts - 1,
-        shared=state["shared"], own=own, opinions=opinions, absent=absent, problems=state.get("problems", ()),
+        shared=shared, own=own, opinions=opinions, absent=absent, problems=state.get("problems", ()),
     )  # fmt: skip
     try:
         verdict = await ask(task, deps, share)
@@ -34,5 +37,9 @@ async def attending(state: State, deps: Deps) -> State:
         if "verdict" in state:  # the first answer stands; verification has marked what is wrong with it
             note = f"the attending could not mend its answer: {error}"
             return State(attempts=attempts, limitations={"attending": (note,)})
-        return State(failure=f"the attending failed: {error}", attempts=attempts)
-    return State(verdict=verdict, attempts=attempts, limitations={"attending": verdict.limitations})
+        return State(failure=f"the attending failed: {error}", attempts=attempts, shared=shared)
+    conflicts = tuple(item.content for item in shared if item.name == "conflict")
+    return State(
+        verdict=verdict, attempts=attempts, shared=shared,
+        limitations={"attending": verdict.limitations, "conflicts": conflicts},
+    )  # fmt: skip

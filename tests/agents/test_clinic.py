@@ -63,7 +63,7 @@ def test_a_replay_needs_neither_images_nor_index_nor_engine(tmp_path: Path, monk
     monkeypatch.setattr(EmbeddedEngine, "decide", forbidden)
     monkeypatch.setattr(Toolbox, "run", forbidden)
     monkeypatch.setattr("polyclinic.knowledge.index.search.Index.search", forbidden)
-    monkeypatch.setattr("polyclinic.tools.imaging.ImageStore.open", forbidden)
+    monkeypatch.setattr("polyclinic.tools.imaging.store.ImageStore.open", forbidden)
     replayed = asyncio.run(Clinic(runs=tmp_path / "other").replay(elsewhere))
     assert report_text(replayed) == report_text(report) == (elsewhere / "report.json").read_text()
 

@@ -58,14 +58,14 @@ def _overruled(opinion: Opinion, winner: str, weights: dict[str, float]) -> Diss
 
 
 def _claims(opinions: Sequence[Opinion], task: Task[Any]) -> tuple[ClaimDraft, ...]:
-    """Each statement once with all its evidence, in the order of the specialties; every criterion that is met is
-    among them, and nothing that verification refused."""
+    """Each statement once with all its evidence, in the order of the specialties; every criterion that is met and every
+    contradiction is among them, and nothing that verification refused."""
     cited: dict[str, list[str]] = {}
     for opinion in opinions:
         for claim in opinion.claims:
             if not any(f"“{claim.text}”" in problem for problem in task.problems):
                 cited.setdefault(claim.text, []).extend(claim.evidence)
     for item in task.evidence:
-        if item.kind == "criterion":
-            cited.setdefault(item.content, []).append(item.id)
+        if item.kind == "criterion" or item.name == "conflict":
+            cited.setdefault(item.content, []).extend((item.id, *item.of))
     return tuple(ClaimDraft(text=text, evidence=tuple(dict.fromkeys(ids))) for text, ids in cited.items())
