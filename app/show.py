@@ -17,6 +17,7 @@ from ..core.report import AgentUsage, Report
 from ..core.trace import Record
 from ..core.transcript import Turn
 from ..knowledge.patient.timelines import timelines
+from ..knowledge.units import shown
 
 _STATUS_STYLE = {
     "answered": "bold green",
@@ -146,7 +147,7 @@ def _courses(report: Report) -> list[str]:
         if len({point.date for point in line.points}) > 2:
             side = line.laterality if line.laterality != "bilateral" else ""
             place = " ".join(filter(None, (side, line.body_part)))
-            values = " → ".join(f"{point.value:g} {point.unit}".strip() + f" ({point.date})" for point in line.points)
+            values = " → ".join(f"{shown(point.value, point.unit)} ({point.date})" for point in line.points)
             lines.append(f"{line.finding}{f', {place}' if place else ''}: {values}")
     return lines
 

@@ -92,6 +92,29 @@ def asked(question: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (_places().get(cores[name], len(_places())), name)))
 
 
+def unrecorded(question: str, names: Iterable[str]) -> tuple[str, ...]:
+    """What the question asks about and none of `names` is, as criteria and people call it; none when anything it asks
+    about is among them. Only whole phrases count."""
+    if asked(question, names):
+        return ()
+    called = (_known()[phrase] for phrase in _said(tuple(terms(question)), _known()))
+    spelt = ((name, re.search(re.escape(name), question, re.IGNORECASE)) for name in called)
+    return tuple(found.group() if found else name for name, found in spelt)
+
+
+@cache
+def _known() -> dict[_Phrase, str]:
+    """Every phrase that means a measurement, and a name for it that people read."""
+    found: dict[_Phrase, str] = {}
+    groups = [(names, names) for names in (criterion.measurements for criterion in shipped_criteria())]
+    for said, means in (*SPOKEN.items(), *groups):
+        for name in (*said, *means):
+            core = _core(name)
+            if core and not COMMON.issuperset(core):
+                found.setdefault(core, name.replace("_", " "))
+    return found
+
+
 def _said(words: _Phrase, phrases: Iterable[_Phrase]) -> Iterator[_Phrase]:
     """The phrases that the words hold, longest first, none within another."""
     free = [True] * len(words)

@@ -15,7 +15,7 @@ from ...core.case import Case, Lab
 from ...core.evidence import Evidence, Source
 from ...core.report import Change, Course
 from ..units import rounded, same_unit, shown
-from .asked import asked
+from .asked import asked, unrecorded
 
 STABLE = 0.10
 """Two abnormal values are stable when their distances outside the reference interval differ by at most this share of
@@ -74,10 +74,22 @@ class _Measured:
 
 def visit_evidence(case: Case) -> tuple[Evidence, ...]:
     """What the visits say, within the bounds above, oldest first: a piece for each report, condition, medication and
-    laboratory value. The numbers of `history.v1`… count everything, so an id does not depend on the bounds."""
+    laboratory value. The numbers of `history.v1`… count everything, so an id does not depend on the bounds.
+
+    `history.n1`… say which measurements the question asks about that no visit has.
+    """
     items = _items(case)
     kept = _kept(items, case.question)
-    return tuple(_evidence(item, case.date) for item in items if item.number in kept)
+    shown = (_evidence(item, case.date) for item in items if item.number in kept)
+    missing = unrecorded(case.question, (lab.name for visit in case.visits for lab in visit.labs)) if case.visits else ()
+    return (*shown, *(_missing(number, name) for number, name in enumerate(missing, start=1)))
+
+
+def _missing(number: int, name: str) -> Evidence:
+    return Evidence(
+        id=f"history.n{number}", kind="observation", name="not recorded",
+        content=f"The earlier visits hold no value of {name}.", source=Source(kind="visit", name="all earlier visits"),
+    )  # fmt: skip
 
 
 def left_out(case: Case) -> tuple[str, ...]:

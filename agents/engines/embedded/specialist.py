@@ -51,7 +51,8 @@ def conclude(task: Task[Any]) -> OpinionDraft:
     flags, fired = _fired(task.evidence, task.case.question)
     similar = [item for item in task.shared if item.kind == "similar_case"]
     relevant = [*fired, *_of_this_question(task), *_passages(task), *similar]
-    claims = (*map(_claim, flags), *_courses(task), *map(_claim, relevant))
+    missing = [item for item in task.shared if item.name == "not recorded"]
+    claims = (*map(_claim, flags), *_courses(task), *map(_claim, missing), *map(_claim, relevant))
     if not claims:
         return _abstain(ABSTENTION)
     return OpinionDraft(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyclinic.knowledge.patient.asked import COMMON, SPOKEN, asked
+from polyclinic.knowledge.patient.asked import COMMON, SPOKEN, asked, unrecorded
 
 SYSTOLIC, DIASTOLIC, A1C = (
     "Systolic Blood Pressure", "Diastolic Blood Pressure", "Hemoglobin A1c/Hemoglobin.total in Blood",
@@ -65,3 +65,12 @@ def test_common_words_alone_mean_no_measurement_that_is_not_named_by_them(words:
 @given(st.text(max_size=40), st.lists(st.text(max_size=20), max_size=5))
 def test_any_text_is_read_without_an_error(question: str, names: list[str]) -> None:
     assert set(asked(question, names)) <= set(names)
+
+
+def test_what_is_asked_about_and_not_recorded_is_named() -> None:
+    recorded = ["Body Weight", "Systolic Blood Pressure"]
+    assert unrecorded("What is his latest HbA1c?", recorded) == ("HbA1c",)
+    assert unrecorded("How did her blood pressure go?", recorded) == ()
+    assert unrecorded("How did her blood pressure go?", ["Body Weight"]) == ("blood pressure",)
+    assert unrecorded("Why is he tired?", recorded) == ()
+    assert unrecorded("Did the blood count change?", ["Body Weight"]) == ("blood count",)
