@@ -117,12 +117,14 @@ def consult(folder: Path) -> Report:
     card = ToolCard(name="ratio", version="1", summary="s", measures=("ratio",), modalities=("xray",))
     tool = Tool(card=card, arguments=ImageArguments, output=Ratio, run=measure)
     from polyclinic.tools.gate.quality import GATE
+    from polyclinic.tools.registry import Toolbox
 
     case = Case(
         id="kill", question="Is the heart large?",
         images=(Image(path=str(folder.parent / "noise.png"), modality="xray"),),
     )  # fmt: skip
     clinic = Clinic(make_engine(log), runs=folder / "runs", knowledge=LoggedKnowledge(log), tools=(tool, GATE))
+    clinic.toolbox = Toolbox(clinic.toolbox.tools, apart=False)  # hundreds of processes would each start workers
     return clinic.consult_sync(case)
 
 

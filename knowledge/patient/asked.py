@@ -110,7 +110,7 @@ def _known() -> dict[_Phrase, str]:
     for said, means in (*SPOKEN.items(), *groups):
         for name in (*said, *means):
             core = _core(name)
-            if core and not COMMON.issuperset(core):
+            if len(core) > 1 or not COMMON.issuperset(core):
                 found.setdefault(core, name.replace("_", " "))
     return found
 

@@ -81,7 +81,8 @@ def visit_evidence(case: Case) -> tuple[Evidence, ...]:
     items = _items(case)
     kept = _kept(items, case.question)
     shown = (_evidence(item, case.date) for item in items if item.number in kept)
-    missing = unrecorded(case.question, (lab.name for visit in case.visits for lab in visit.labs)) if case.visits else ()
+    names = [lab.name for visit in case.visits for lab in visit.labs]
+    missing = unrecorded(case.question, names) if case.visits else ()
     return (*shown, *(_missing(number, name) for number, name in enumerate(missing, start=1)))
 
 

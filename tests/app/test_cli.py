@@ -130,7 +130,7 @@ def test_a_fhir_record_is_asked_about_and_its_patient_is_not_named(cli: Run, tmp
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("text.png", b"This is no picture.", ("PNG, JPEG or DICOM",)),
+        ("text.png", b"This is no picture.", ("PNG, JPEG, TIFF, DICOM or NIfTI",)),
         ("empty.png", b"", ("empty",)),
         ("huge.png", png_header(60_000, 60_000), ("megapixels",)),
         ("cut.png", png_header(64, 64), ()),

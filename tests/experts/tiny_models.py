@@ -1,4 +1,4 @@
-"""Writes a tiny model of each architecture that encoders read: its configuration, random weights, its other files.
+"""Writes a tiny model of each architecture that encoders and tools read: configuration, random weights, other files.
 
     python tests/experts/tiny_models.py OUT
 
@@ -26,6 +26,12 @@ SQUARE = {
 CROPPED = {
     **SQUARE, "size": {"shortest_edge": 32}, "resample": 3, "do_center_crop": True,
     "crop_size": {"height": 28, "width": 28}, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28],
+}  # fmt: skip
+
+SAM = {
+    "do_resize": True, "size": {"longest_edge": 64}, "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255,
+    "do_normalize": True, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "do_pad": True,
+    "pad_size": {"height": 64, "width": 64},
 }  # fmt: skip
 
 
@@ -105,6 +111,23 @@ def vit(out: Path, seed: int = 0) -> None:
     _write(out / "preprocessor_config.json", SQUARE)
 
 
+def sam(out: Path, seed: int = 0) -> None:
+    """Segment Anything, for pictures scaled to 64 × 64."""
+    import transformers
+
+    vision = {
+        "hidden_size": 32, "output_channels": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 64,
+        "patch_size": 8, "window_size": 4, "global_attn_indexes": [1], "num_pos_feats": 8, "mlp_dim": 64,
+    }  # fmt: skip
+    prompt = {"hidden_size": 16, "image_size": 64, "patch_size": 8, "mask_input_channels": 4}
+    decoder = {
+        "hidden_size": 16, "mlp_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
+    }  # fmt: skip
+    config = transformers.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
+    _save(out, config, "SamModel", seed)
+    _write(out / "preprocessor_config.json", SAM)
+
+
 def _bert(out: Path, seed: int) -> None:
     import transformers
 
@@ -168,8 +191,9 @@ WRITE: dict[str, Callable[..., None]] = {
     "bert": bert, "bert pair": bert_pair, "mpnet": mpnet, "clip": clip, "siglip": siglip, "siglip2": siglip2,
     "dinov2": dinov2, "dinov3": dinov3, "vit": vit,
 }  # fmt: skip
+OTHERS: dict[str, Callable[..., None]] = {"sam": sam}
 
 
 if __name__ == "__main__":
-    for title, write in WRITE.items():
+    for title, write in {**WRITE, **OTHERS}.items():
         write(Path(sys.argv[1]) / title.replace(" ", "-"))

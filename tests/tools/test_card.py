@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from polyclinic.core.case import Image
-from polyclinic.tools.card import Measurement, ToolCard, ToolOutput, measured
+from polyclinic.core.frozen import Frozen
+from polyclinic.tools.card import (
+    Arguments,
+    ComparedImagesArguments,
+    Measurement,
+    ScaledImageArguments,
+    Tool,
+    ToolCard,
+    ToolOutput,
+    measured,
+)
 
 PLAIN = {"name": "t", "version": "1", "summary": "s", "measures": ()}
 
@@ -29,6 +41,32 @@ def test_a_card_accepts_its_own_domain_only() -> None:
     assert not card.accepts(Image(blob=blob, modality="ct", body_part="head"))
     assert not card.accepts(Image(blob=blob))
     assert ToolCard(**PLAIN, modalities=()).accepts(Image(blob=blob))
+
+
+def test_a_tool_writes_on_its_card_what_an_agent_may_state() -> None:
+    class Level(Frozen):
+        name: Literal["low", "high"]
+
+    class Stated(ScaledImageArguments):
+        level: Level
+        cut: float = 0.5
+
+    class Weight(Arguments):
+        weight_kg: float
+
+    def made(arguments: type[Arguments]) -> ToolCard:
+        return Tool(
+            card=ToolCard(**PLAIN, modalities=()), arguments=arguments, output=ToolOutput, run=lambda *_: ToolOutput()
+        ).card
+
+    card = made(Stated)
+    assert list(card.arguments) == ["level", "cut"]
+    assert card.arguments["level"]["properties"]["name"]["enum"] == ["low", "high"]
+    assert "$ref" not in str(card.arguments)
+    assert card.looks
+    assert list(made(ComparedImagesArguments).arguments) == ["earlier"]
+    assert not made(Weight).looks
+    assert list(made(Weight).arguments) == ["weight_kg"]
 
 
 def test_measurements_come_in_the_order_they_are_declared() -> None:

@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 from polyclinic.core.case import Image
 from polyclinic.core.errors import InputError, ToolBrokenError, ToolRefusedError
 from polyclinic.tools.card import (
+    Arguments,
+    ComparedImagesArguments,
     ImageArguments,
     Measurement,
     ScaledImageArguments,
@@ -46,6 +49,10 @@ def echo(arguments: ScaledImageArguments, images: ImageStore) -> Seen:
     return Seen(spacing=measured("s", arguments.spacing_mm[0], "mm", "{}", digits=1))
 
 
+def again(arguments: ScaledImageArguments, images: ImageStore) -> Seen:
+    return Seen()
+
+
 async def run(probe: Tool, store: ImageStore, arguments: dict[str, Any] | None = None, **image: Any) -> ToolOutput:
     facts = {"modality": "ct"} | image
     given = {"image": BLOB} if arguments is None else arguments
@@ -63,7 +70,7 @@ def test_reading_the_cards_loads_nothing_heavy() -> None:
 
 def test_every_shipped_card_is_complete() -> None:
     for card in Toolbox().cards:
-        assert card.measures
+        assert card.measures or not card.looks
         assert card.limits
         assert card.version
         assert card.summary.endswith(".")
@@ -81,8 +88,9 @@ def test_recommended_cards_fit_the_modality_and_the_gate_is_not_among_them() -> 
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
-    with pytest.raises(InputError, match="two tools called 'probe'"):
-        Toolbox([tool(echo), tool(echo)])
+    both = r"two tools called 'probe': .*test_registry:echo and .*test_registry:again; rename one"
+    with pytest.raises(InputError, match=both):
+        Toolbox([tool(echo), tool(again)])
 
 
 async def test_a_real_tool_runs_end_to_end(take: Take, store: ImageStore) -> None:
@@ -171,6 +179,137 @@ async def test_tools_run_side_by_side_in_threads(take: Take, store: ImageStore) 
     box = Toolbox()
     outputs = await asyncio.gather(*(box.run("image_quality", {"image": blob}, by_blob, store) for blob in by_blob))
     assert len({output.model_dump_json() for output in outputs}) == 4
+
+
+class Weighed(Arguments):
+    weight_kg: float
+
+
+def weigh(arguments: Weighed, images: ImageStore) -> Seen:
+    return Seen(spacing=measured("w", arguments.weight_kg, "kg", "{}", digits=1))
+
+
+def compare(arguments: ComparedImagesArguments, images: ImageStore) -> Seen:
+    return Seen()
+
+
+CARD: dict[str, Any] = {"version": "1.0.0", "summary": "s.", "measures": ()}
+WEIGH = Tool(
+    card=ToolCard(name="weigh", modalities=(), shelf="calculator", **CARD), arguments=Weighed, output=Seen, run=weigh
+)
+COMPARE = Tool(
+    card=ToolCard(name="compare", modalities=("ct",), recommended=False, **CARD), arguments=ComparedImagesArguments,
+    output=Seen, run=compare,
+)  # fmt: skip
+
+
+async def test_a_tool_without_image_needs_none(store: ImageStore) -> None:
+    assert not WEIGH.card.looks
+    output = await Toolbox([WEIGH]).run("weigh", {"weight_kg": 70}, {}, store)
+    assert output.measurements()[0].value == 70.0
+    with pytest.raises(ToolRefusedError, match="image: Extra inputs"):
+        await Toolbox([WEIGH]).run("weigh", {"weight_kg": 70, "image": BLOB}, {}, store)
+
+
+EARLIER = "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("earlier", "got"),
+    [
+        ({"modality": "mr"}, "expected an image of ct for compare; got mr"),
+        ({"modality": "ct", "acquired": "2024-05-01"}, "than that of 2024-04-01; got one of 2024-05-01"),
+        (None, "expected an image of this case"),
+    ],
+)  # fmt: skip
+async def test_both_compared_images_must_be_of_the_case_and_the_domain(
+    earlier: dict[str, Any] | None, got: str, store: ImageStore
+) -> None:
+    images = {BLOB: Image.model_validate({"blob": BLOB, "modality": "ct", "acquired": "2024-04-01"})}
+    if earlier is not None:
+        images[EARLIER] = Image.model_validate({"blob": EARLIER, **earlier})
+    with pytest.raises(ToolRefusedError, match=got):
+        await Toolbox([COMPARE]).run("compare", {"image": BLOB, "earlier": EARLIER}, images, store)
+
+
+async def test_an_earlier_image_is_compared(store: ImageStore) -> None:
+    images = {
+        blob: Image.model_validate({"blob": blob, "modality": "ct", "acquired": day})
+        for blob, day in ((BLOB, "2024-04-01"), (EARLIER, "2023-04-01"))
+    }
+    output = await Toolbox([COMPARE]).run("compare", {"image": BLOB, "earlier": EARLIER}, images, store)
+    assert output == Seen()
+
+
+def test_what_is_not_recommended_is_run_only_by_name() -> None:
+    box = Toolbox([WEIGH, COMPARE, tool(echo)])
+    assert [card.name for card in box.recommended(Image(blob=BLOB, modality="ct"))] == ["probe"]
+    assert box.tools == (COMPARE, box.get("probe"), WEIGH)
+
+
+async def test_a_recorded_card_stays_as_it_was(store: ImageStore) -> None:
+    recorded = Toolbox([COMPARE, WEIGH])
+    cards = {card.name: card.model_dump(mode="json") for card in recorded.cards}
+    elsewhere = Toolbox([]).as_recorded(cards)
+    assert elsewhere.cards == recorded.cards
+    with pytest.raises(ToolBrokenError, match="not installed"):
+        await elsewhere.run("compare", {"image": BLOB}, {BLOB: Image(blob=BLOB, modality="ct")}, store)
+
+
+PACKAGE = """
+from polyclinic.tools.card import ImageArguments, Tool, ToolCard, ToolOutput
+
+
+def run(arguments, images):
+    return ToolOutput()
+
+
+def named(name):
+    card = ToolCard(name=name, version="1.0.0", summary="Nothing.", measures=(), modalities=())
+    return Tool(card=card, arguments=ImageArguments, output=ToolOutput, run=run)
+
+
+ONE, TWO, CLASH = named("one"), (named("two"), named("three")), named("hounsfield")
+NOTHING = (named("four"), "no tool")
+"""
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Installs a distribution whose entry points are the lines given."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tools_of_others.py").write_text(PACKAGE)
+
+    def install(lines: str) -> None:
+        folder = tmp_path / "tools_of_others-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: tools-of-others\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[polyclinic.tools]\n{lines}\n")
+
+    yield install
+    sys.modules.pop("tools_of_others", None)
+
+
+def test_other_distributions_add_tools(distribution: Callable[[str], None]) -> None:
+    distribution("a = tools_of_others:ONE\nb = tools_of_others:TWO")
+    box = Toolbox.installed()
+    assert {"one", "two", "three", "hounsfield"} <= {card.name for card in box.cards}
+    assert box.unusable == ()
+
+
+def test_a_broken_entry_point_stops_no_other(distribution: Callable[[str], None]) -> None:
+    distribution("a = tools_of_others:ONE\nb = no_such_module:TOOL\nc = tools_of_others:NOTHING")
+    box = Toolbox.installed()
+    assert "one" in {card.name for card in box.cards}
+    assert [(point.value, point.problem.partition(":")[0]) for point in box.unusable] == [
+        ("no_such_module:TOOL", "ModuleNotFoundError"), ("tools_of_others:NOTHING", "SetupError"),
+    ]  # fmt: skip
+
+
+def test_a_name_taken_twice_is_said_with_both(distribution: Callable[[str], None]) -> None:
+    distribution("a = tools_of_others:CLASH")
+    with pytest.raises(InputError, match=r"'hounsfield': polyclinic\.tools\.\S+ and tools_of_others:run"):
+        Toolbox.installed()
 
 
 def test_plain_arguments_know_no_spacing() -> None:

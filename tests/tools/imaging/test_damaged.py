@@ -1,19 +1,30 @@
-"""Damaged files: whatever the bytes, the door answers with a picture or with one plain line, never a crash."""
+"""Damaged files: whatever the bytes, the door answers with a picture or with one plain line, never a crash.
+
+bench/fuzz_images.py does the same ten thousand times over, in processes of their own.
+"""
 
 from __future__ import annotations
 
+import gzip
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from polyclinic.core.errors import PolyclinicError
+from polyclinic.core.errors import InputError, PolyclinicError
+from polyclinic.tools.imaging import dicom
 from polyclinic.tools.imaging.store import TakenIn
 
 DICOM = (
@@ -31,6 +42,14 @@ def _seeds() -> list[bytes]:
         buffer = io.BytesIO()
         PIL.Image.fromarray(noise).save(buffer, form, exif=exif)
         pictures.append(buffer.getvalue())
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", None):
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(noise).save(buffer, "TIFF", compression=compression)
+        pictures.append(buffer.getvalue())
+    tiled = io.BytesIO()
+    tifffile.imwrite(tiled, noise, tile=(16, 16), compression="zlib", photometric="rgb", bigtiff=True)
+    volume = nibabel.Nifti1Image(noise.astype(np.int16) - 100, np.eye(4)).to_bytes()
+    pictures += [tiled.getvalue(), volume, gzip.compress(volume, mtime=0)]
     return pictures + [Path(str(get_testdata_file(name, download=False))).read_bytes() for name in DICOM]
 
 
@@ -50,7 +69,8 @@ def test_nothing_but_our_own_errors_escapes(data: st.DataObject, take: Callable[
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(head=st.sampled_from((b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\0" * 128 + b"DICM", b"\x08\0")),
+@given(head=st.sampled_from((b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\0" * 128 + b"DICM", b"\x08\0", b"II*\0",
+                             b"MM\0+\0\x08\0\0", b"\x1f\x8b\x08\0")),
        tail=st.binary(min_size=1, max_size=200))  # fmt: skip
 def test_any_bytes_at_all(head: bytes, tail: bytes, take: Callable[..., TakenIn]) -> None:
     _survives(head + tail, take)
@@ -59,6 +79,31 @@ def test_any_bytes_at_all(head: bytes, tail: bytes, take: Callable[..., TakenIn]
 @pytest.mark.parametrize("seed", range(len(SEEDS)))
 def test_the_undamaged_seeds_are_read_or_plainly_refused(seed: int, take: Callable[..., TakenIn]) -> None:
     assert _survives(SEEDS[seed], take) == (b"RTPLAN" not in SEEDS[seed])
+
+
+def test_a_header_that_announces_too_many_frames_is_refused_before_anything_is_decoded(
+    take: Callable[..., TakenIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = dcmread(str(get_testdata_file("MR_small_RLE.dcm", download=False)))
+    header.NumberOfFrames = 100_000
+    buffer = io.BytesIO()
+    header.save_as(buffer)
+    monkeypatch.setattr(dicom, "_decoded", lambda *_, **__: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="100000 frame"):
+        take(buffer.getvalue())
+
+
+def test_a_png_that_announces_a_bomb_is_refused_before_anything_is_decoded(
+    take: Callable[..., TakenIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(20_000_000))) + chunk(b"IEND", b"")
+    monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="megapixels"):
+        take(bomb)
 
 
 def _survives(data: bytes, take: Callable[..., TakenIn]) -> bool:

@@ -1,0 +1,64 @@
+"""Padding, cutting back and scaling: what goes through a network that changes nothing comes back as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from polyclinic.tools.learned.framing import channels_first, resampled, run_whole
+from polyclinic.tools.learned.network import Network
+
+
+class Unchanged(Network):
+    """Gives back its input, and notes the shapes it was given."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        self.shapes.append(x.shape)
+        return x, 2.0 * x[:, :1]
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 4, 8, 16, 32]))
+def test_a_picture_of_any_size_is_framed_and_cut_back(height: int, width: int, multiple: int) -> None:
+    x = np.random.default_rng(height * 100 + width).random((3, height, width), dtype=np.float32)
+    unchanged = Unchanged()
+    same, doubled = run_whole(unchanged, x, multiple=multiple)
+    np.testing.assert_array_equal(same, x)
+    np.testing.assert_array_equal(doubled, 2.0 * x[:1])
+    ((_, _, rows, columns),) = unchanged.shapes
+    assert rows % multiple == columns % multiple == 0
+    assert 0 <= rows - height < multiple
+
+
+def test_the_frame_mirrors_the_picture() -> None:
+    seen: list[NDArray[np.float32]] = []
+
+    class Watching(Unchanged):
+        def run(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+            seen.append(x)
+            return (x,)
+
+    run_whole(Watching(), np.arange(5, dtype=np.float32)[None, None, :], multiple=8)
+    assert seen[0][0, 0, 0].tolist() == [0, 1, 2, 3, 4, 3, 2, 1]
+
+
+def test_channels_come_first_between_0_and_1() -> None:
+    picture = np.zeros((2, 3, 3), np.uint8)
+    picture[1, 2, 0] = 255
+    maps = channels_first(picture)
+    assert maps.shape == (3, 2, 3)
+    assert maps.dtype == np.float32
+    assert maps[0, 1, 2] == maps.sum() == 1.0
+    assert channels_first(picture[..., 0]).shape == (1, 2, 3)
+
+
+@given(st.integers(8, 60), st.integers(8, 60))
+def test_scaling_keeps_a_mean_and_a_level(height: int, width: int) -> None:
+    level = np.full((1, 30, 40), 0.25, np.float32)
+    np.testing.assert_allclose(resampled(level, (height, width)), 0.25, rtol=1e-5)
+    ramp = np.tile(np.linspace(0.0, 1.0, 40, dtype=np.float32), (1, 30, 1))
+    assert abs(float(resampled(ramp, (height, width)).mean()) - 0.5) < 0.02
