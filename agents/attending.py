@@ -1,5 +1,7 @@
-"""The attending: weighs the opinions, answers or abstains, and keeps the dissent. It gathers nothing new, but is told
-where the evidence contradicts itself."""
+"""The attending: weighs the opinions, answers or abstains, and keeps the dissent.
+
+It gathers nothing new, but is told where the evidence contradicts itself.
+"""
 
 from __future__ import annotations
 

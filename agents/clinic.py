@@ -30,7 +30,7 @@ from ..knowledge.store import Knowledge, RecordedKnowledge
 from ..tools.card import Tool
 from ..tools.gate.quality import GATE
 from ..tools.imaging.store import ImageStore
-from ..tools.registry import TOOLS, Toolbox
+from ..tools.registry import Toolbox
 from .consultation import Consultation
 from .engines.embedded.engine import EmbeddedEngine
 from .engines.protocol import Engine
@@ -55,8 +55,8 @@ class Clinic:
     `engine` is "embedded", the URL of a server (`model` is then what it calls its model), or an engine object; which
     agent uses which model is said in `settings` or polyclinic.toml. `runs` is the folder for traces; `knowledge` a
     searchable store, or one or more folders of indexes that are searched beside the shipped passages; `tools` the
-    expert tools (the shipped table when None; the image gate is always there); `root` the only folder that images may
-    be read from (any when None). What is not given comes from the settings.
+    expert tools (when None the shipped ones and those other packages add; the image gate is always there); `root` the
+    only folder that images may be read from (any when None). What is not given comes from the settings.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Clinic:
         self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
         self.knowledge = _store(settings.knowledge if knowledge is None else knowledge)
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-        self.toolbox = Toolbox(TOOLS if tools is None else _with_gate(tools))
+        self.toolbox = Toolbox.installed() if tools is None else Toolbox(_with_gate(tools))
 
     async def consult(self, case: Case, *, listener: Listener | None = None) -> Report:
         """The report on `case`; an unfinished run of the same case and configuration is resumed.
@@ -153,6 +153,8 @@ class Clinic:
         the case states are not all the same.
         """
         store = ImageStore(blobs_of(self.runs))
+        if case.all_images():
+            self.toolbox.warm()
         taken = {
             image: await asyncio.to_thread(store.take_in, image, base=Path.cwd(), root=self.root)
             for image in dict.fromkeys(case.all_images())
@@ -256,7 +258,7 @@ async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listene
     config = records[0].request["config"]
     deps = Deps(
         journal=Journal(records, listener=listener), engine=ReplayEngine(records),
-        toolbox=(toolbox or Toolbox()).as_recorded(config["tools"]), images=ImageStore(blobs_above(trace)),
+        toolbox=(toolbox or Toolbox.installed()).as_recorded(config["tools"]), images=ImageStore(blobs_above(trace)),
         knowledge=_recorded_store(config), roles=load_roles(),
         budget=Budget.model_validate(config["budget"]),
     )  # fmt: skip

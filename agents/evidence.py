@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.case import Case, Image
 from ..core.evidence import Evidence, EvidenceKind, Region, Source
@@ -24,11 +25,11 @@ SAME_PICTURE = 0.99995
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A tool's result on one image; `label` names the image where the case has several."""
+    """A tool's result on one image, or on none; `label` names the image where the case has several."""
 
     card: ToolCard
     result: ToolResult
-    image: Image
+    image: Image | None
     label: str
     span_id: str
 
@@ -36,15 +37,20 @@ class Measured:
 def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
     """One piece of evidence for each measurement: `agent.t<first>`, and on."""
     ids = {item.name: f"{agent}.t{number}" for number, item in enumerate(result.result.measurements, start=first)}
+    image = result.image
+    blob = "" if image is None else image.blob or ""
+    seen: dict[str, Any] = {} if image is None else {
+        "modality": image.modality or "", "body_part": image.body_part or "", "view": image.view or "",
+        "laterality": image.laterality, "date": image.acquired,
+    }  # fmt: skip
     return [
         Evidence(
             id=f"{agent}.t{number}", kind=_kind(item), of=tuple(ids[name] for name in item.of if name in ids),
             finding=item.finding, says=item.says,
             content=f"{result.label}{item.text}", name=item.name, value=item.value, unit=item.unit,
-            uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, result.image.blob or ""),
+            uncertainty=item.uncertainty, span_id=result.span_id, region=_region(item, blob),
             source=Source(kind="tool", name=result.card.name, version=result.card.version),
-            modality=result.image.modality or "", body_part=result.image.body_part or "",
-            view=result.image.view or "", laterality=result.image.laterality, date=result.image.acquired,
+            **seen,
         )
         for number, item in enumerate(result.result.measurements, start=first)
     ]  # fmt: skip
@@ -121,6 +127,5 @@ def change_evidence(agent: str, first: int, changes: Iterable[Change], *, betwee
 
 
 def _region(item: Measurement, blob: str) -> Region | None:
-    if item.box_px is None and item.mask is None:
-        return None
-    return Region(image=blob, box_px=item.box_px, mask=item.mask)
+    """Which image it was measured on, and where on it; None for a tool that looks at none."""
+    return Region(image=blob, box_px=item.box_px, mask=item.mask) if blob else None

@@ -6,6 +6,7 @@ Budgets and deadlines are kept here; what to ask is the nodes' affair.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -161,24 +162,55 @@ def _shelf(case: Case, deps: Deps) -> tuple[ToolCard, ...]:
 
 
 async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolResult, str]:
-    """The tool's result and the step that produced it. Raises ToolRefusedError or ToolBrokenError."""
+    """The tool's result and the step that produced it. Raises ToolRefusedError or ToolBrokenError.
+
+    A tool that looks at no image is given none, whatever image the request names.
+    """
     version = deps.toolbox.version(request.tool)
-    images = image_names(case)
-    blob = images[request.image].blob if request.image in images else None
+    card = deps.toolbox.get(request.tool).card
+    names = image_names(case)
+    images = {name: names.get(asked) for name, asked in _named_images(request, card).items()}
 
     async def live() -> Outcome:
-        if request.image not in images:
-            raise ToolRefusedError(
-                expected=f"an image of this case: {', '.join(images) or 'it has none'}",
-                got=repr(request.image[:80]),
-                fix="name one of them",
-            )
-        output = await _shared_run(request, images[request.image], deps)
+        output = await _shared_run(request, _found(images, request, names), deps)
         return Outcome(result=ToolResult.of(output).model_dump(mode="json"), usage={})
 
-    asked = {"image": request.image, "blob": blob, "arguments": request.arguments}
+    image, earlier = images.get("image"), images.get("earlier")
+    asked: dict[str, Json] = {
+        "image": request.image, "blob": image.blob if image else None, "arguments": request.arguments
+    }  # fmt: skip
+    if earlier is not None:
+        asked["earlier"] = earlier.blob
     outcome = await deps.journal.decide("tool", request.tool, asked, live, scope=scope, version=version)
     return ToolResult.model_validate(outcome.result), outcome.span_id
+
+
+def _named_images(request: ToolRequest, card: ToolCard) -> dict[str, str]:
+    """The images a request names, by the argument they are for: as the case calls them, not checked."""
+    if not card.looks:
+        return {}
+    if "earlier" not in card.arguments:  # see ComparedImagesArguments
+        return {"image": request.image}
+    return {"image": request.image, "earlier": str(request.arguments.get("earlier", ""))}
+
+
+def _found(images: Mapping[str, Image | None], request: ToolRequest, names: Iterable[str]) -> dict[str, Image]:
+    """The images that were named. Raises ToolRefusedError for one the case does not have, and for the same twice."""
+    found = {name: image for name, image in images.items() if image is not None}
+    unknown = next((name for name in images if name not in found), None)
+    given = str(request.image if unknown == "image" else request.arguments.get("earlier", "none"))
+    if unknown is not None:
+        raise ToolRefusedError(
+            expected=f"an image of this case{' as earlier' if unknown == 'earlier' else ''}: "
+            + (", ".join(names) or "it has none"),
+            got=repr(given[:80]),
+            fix="name one of them",
+        )
+    if "earlier" in found and found["earlier"].blob == found["image"].blob:
+        raise ToolRefusedError(
+            expected="two different images to compare", got=f"{request.image} twice", fix="name an earlier one"
+        )
+    return found
 
 
 async def look_up(query: Query, deps: Deps, *, scope: str) -> tuple[tuple[Hit, ...], str]:
@@ -237,11 +269,11 @@ def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:
     return allowed - spent
 
 
-async def _shared_run(request: ToolRequest, image: Image, deps: Deps) -> ToolOutput:
+async def _shared_run(request: ToolRequest, images: Mapping[str, Image], deps: Deps) -> ToolOutput:
     """Run a tool once for equal requests that are under way or done in this process."""
-    key = digest([request.tool, request.arguments, image.model_dump(mode="json")])
+    key = digest([request.tool, request.arguments, {name: images[name].model_dump(mode="json") for name in images}])
     if key not in deps.running:
-        arguments = {**request.arguments, "image": image.blob}
-        named = {image.blob: image} if image.blob else {}
+        arguments = {**request.arguments, **{name: image.blob for name, image in images.items()}}
+        named = {image.blob: image for image in images.values() if image.blob}
         deps.running[key] = asyncio.ensure_future(deps.toolbox.run(request.tool, arguments, named, deps.images))
     return await asyncio.shield(deps.running[key])

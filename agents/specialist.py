@@ -140,16 +140,17 @@ def _take_measurements(
 ) -> None:
     """A tool's result as evidence; a refusal as a problem the role sees; a broken tool as a limitation as well."""
     if isinstance(answer, ToolRefusedError):
-        gathered.problems.append(f"{request.tool} on {request.image} refused: {answer}")
-        gathered.limitations.append(f"{request.tool} refused {request.image}: {answer}")
+        gathered.problems.append(f"{request.tool} on {request.image or 'no image'} refused: {answer}")
+        gathered.limitations.append(f"{request.tool} refused {request.image or 'to work'}: {answer}")
         return
     if isinstance(answer, ToolBrokenError):
         gathered.problems.append(f"{request.tool} is broken; go on without it")
-        gathered.limitations.append(f"{request.tool} on {request.image} broke: {answer}")
+        gathered.limitations.append(f"{request.tool} on {request.image or 'no image'} broke: {answer}")
         return
     result, span = answer
     card, images = deps.toolbox.get(request.tool).card, image_names(case)
-    image, label = images[request.image], f"{request.image}: " if len(images) > 1 else ""
+    image = images.get(request.image) if card.looks else None
+    label = f"{request.image}: " if image is not None and len(images) > 1 else ""
     new = measured(
         role.name, gathered.measurements + 1, Measured(card=card, result=result, image=image, label=label, span_id=span)
     )

@@ -14,6 +14,7 @@ import typer
 
 from .index import index, search
 from .models import models
+from .tools import tools
 
 app = typer.Typer(
     name="polyclinic",
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 app.add_typer(models)
 app.add_typer(index)
+app.add_typer(tools)
 
 
 def _version(asked: bool) -> None:

@@ -20,6 +20,7 @@ from ..core.report import Report
 from ..core.runs import read_run, report_text, verify_run
 from ..core.settings import Settings, load_settings
 from ..core.transcript import is_transcript, read_transcript
+from ..tools.workers import shared_workers
 from . import show
 from .casefile import make_case, parse_options, read_case, with_visits
 from .progress import Progress
@@ -40,8 +41,6 @@ def ask(
     as_json: bool,
 ) -> None:
     """Make the case, consult, print the report; exit 1 when it failed."""
-    from ..agents.clinic import Clinic
-
     chosen = load_settings(settings)
     fields = read_case(case_file, root=chosen.root) if case_file else {}
     if question is not None:
@@ -61,6 +60,10 @@ def ask(
             expected="a question", got="none", fix="type polyclinic ask CASE.yaml, or polyclinic ask --question …"
         )
     case = make_case(fields)
+    if case.all_images():
+        shared_workers().warm()  # they get ready while the agents are imported
+    from ..agents.clinic import Clinic
+
     clinic = Clinic(settings=chosen)
     _finish(_watched(lambda listener: clinic.consult(case, listener=listener), as_json), as_json)
 

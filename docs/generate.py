@@ -111,7 +111,8 @@ def _details(cards: Iterable[ToolCard]) -> Iterator[str]:
             yield f"- Trained on: {weights.trained_on} ({weights.licence}), by `{weights.recipe}`."
         if card.arguments:
             yield f"- Arguments: {', '.join(f'`{name}`' for name in card.arguments)}."
-        yield f"- Bounds: {card.timeout_s:g} s and {card.memory_mb} MB a call; needs [{card.extra}]."
+        needs = f"; needs [{card.extra}]" if card.extra else ""
+        yield f"- Bounds: {card.timeout_s:g} s and {card.memory_mb} MB a call{needs}."
         yield ""
 
 

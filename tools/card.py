@@ -161,8 +161,9 @@ class ToolCard(Frozen):
     """What a tool says of itself. Outside `modalities` and `body_parts` (any when empty) it refuses.
 
     A tool that names no modality, or is not `recommended`, is run when something asks for it by name; the others are
-    run for every image of their domain. `arguments` are the JSON schemas of what an agent may state besides the image;
-    `Tool` writes them there. `memory_mb` is what a call may take beyond what its worker holds when it starts.
+    run for every image of their domain. `arguments` are the JSON schemas of what an agent may state besides the image,
+    `looks` says whether it looks at one at all; `Tool` writes both there. `memory_mb` is what a call may take beyond
+    what its worker holds when it starts.
     """
 
     name: str
@@ -180,6 +181,7 @@ class ToolCard(Frozen):
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
     arguments: dict[str, Any] = Field(default_factory=dict)
+    looks: bool = True
     timeout_s: float = Field(default=30.0, gt=0)
     memory_mb: int = Field(default=1500, gt=0)
 
@@ -209,8 +211,16 @@ class Tool:
         schema = self.arguments.model_json_schema()
         parts = {name: part for name, part in schema.get("properties", {}).items() if name not in filled_in}
         stated = {name: _inlined(part, schema.get("$defs", {})) for name, part in parts.items()}
-        if stated != self.card.arguments:
-            object.__setattr__(self, "card", self.card.model_copy(update={"arguments": stated}))
+        written = {"arguments": stated, "looks": issubclass(self.arguments, ImageArguments)}
+        if written != {name: getattr(self.card, name) for name in written}:
+            object.__setattr__(self, "card", self.card.model_copy(update=written))
+
+    @classmethod
+    def recorded(cls, card: ToolCard, run: Callable[[Any, ImageStore], ToolOutput]) -> Tool:
+        """A tool of which only the card is known: it stays as it was recorded."""
+        tool = cls(card=card, arguments=ImageArguments, output=ToolOutput, run=run)
+        object.__setattr__(tool, "card", card)
+        return tool
 
 
 def _inlined(part: Any, definitions: dict[str, Any]) -> Any:

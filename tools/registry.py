@@ -1,23 +1,41 @@
-"""The one written-out table of tools, and the toolbox that runs them by name. It imports no heavy library itself."""
+"""The one written-out table of tools, and the toolbox that runs them by name. It imports no heavy library itself.
+
+Other distributions add tools through entry points of the group `polyclinic.tools`, each naming a Tool or a tuple of
+them: docs/adding-a-tool.md.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import threading
+import difflib
+import importlib.metadata
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..core.case import Image
-from ..core.errors import InputError, ToolBrokenError, ToolRefusedError
-from .card import ImageArguments, ScaledImageArguments, Tool, ToolCard, ToolOutput
+from ..core.errors import InputError, SetupError, ToolBrokenError, ToolRefusedError
+from .calculators.table import CALCULATORS
+from .card import (
+    Arguments,
+    ComparedImagesArguments,
+    ImageArguments,
+    ScaledImageArguments,
+    Tool,
+    ToolCard,
+    ToolOutput,
+)
 from .classical import fundus_disc, fundus_vessels, hounsfield, stained_cells
 from .gate import quality
 from .imaging.store import ImageStore
+from .workers import broken, how_to_see, run_tool, shared_workers
+
+GROUP = "polyclinic.tools"
+"""The group of entry points through which other distributions add tools."""
+
+BAD_ARGUMENTS = "correct the arguments"
+"""What is said to do about arguments that do not fit a tool's schema."""
 
 TOOLS: tuple[Tool, ...] = (
     quality.GATE,
@@ -25,35 +43,68 @@ TOOLS: tuple[Tool, ...] = (
     fundus_vessels.TOOL,
     hounsfield.TOOL,
     stained_cells.TOOL,
+    *CALCULATORS,
 )
 
 
-class Toolbox:
-    """Tools by name. `run` raises ToolRefusedError (ask differently) or ToolBrokenError, and nothing else."""
+@dataclass(frozen=True, kw_only=True)
+class Unusable:
+    """An entry point that gave no tool: its name, what it points to, and why not."""
 
-    def __init__(self, tools: Iterable[Tool] = TOOLS) -> None:
+    name: str
+    value: str
+    problem: str
+
+
+class Toolbox:
+    """Tools by name. `run` raises ToolRefusedError (ask differently) or ToolBrokenError, and nothing else.
+
+    `unusable` are the entry points that gave no tool. With `apart` tools run in worker processes where they can.
+    """
+
+    def __init__(
+        self, tools: Iterable[Tool] = TOOLS, *, unusable: tuple[Unusable, ...] = (), apart: bool = True
+    ) -> None:
         self._tools: dict[str, Tool] = {}
+        self._apart = apart
+        self.unusable = unusable
         for tool in tools:
-            if tool.card.name in self._tools:
+            other = self._tools.get(tool.card.name)
+            if other is not None:
                 raise InputError(
                     expected="tools with names of their own",
-                    got=f"two tools called {tool.card.name!r}",
-                    fix="rename one of them",
+                    got=f"two tools called {tool.card.name!r}: {_origin(other)} and {_origin(tool)}",
+                    fix="rename one of them, or uninstall the package it comes with",
                 )
             self._tools[tool.card.name] = tool
+
+    @classmethod
+    def installed(cls) -> Toolbox:
+        """The shipped table and what other distributions add; an entry point that cannot be used stops no other.
+
+        Raises InputError where two tools have one name.
+        """
+        added, unusable = _added()
+        return cls((*TOOLS, *added), unusable=unusable)
 
     @property
     def cards(self) -> tuple[ToolCard, ...]:
         """Every card, sorted by name."""
         return tuple(self._tools[name].card for name in sorted(self._tools))
 
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Every tool, sorted by name."""
+        return tuple(self._tools[name] for name in sorted(self._tools))
+
     def get(self, name: str) -> Tool:
         """The tool called `name`. Raises ToolRefusedError when there is none."""
         tool = self._tools.get(name)
         if tool is None:
+            near = difflib.get_close_matches(name, self._tools, n=1)
             raise ToolRefusedError(
-                expected="one of the tools " + ", ".join(sorted(self._tools)),
-                got=repr(name),
+                expected=f"a tool such as {near[0]}" if near else "one of the tools " + ", ".join(sorted(self._tools)),
+                got=repr(name[:80]),
                 fix="name a tool there is",
             )
         return tool
@@ -63,83 +114,88 @@ class Toolbox:
         return self.get(name).card.version
 
     def recommended(self, image: Image) -> tuple[ToolCard, ...]:
-        """The cards made for this image's modality, sorted by name."""
-        return tuple(card for card in self.cards if card.modalities and card.accepts(image))
+        """The cards of the tools to run on any image of this modality and body part, sorted by name."""
+        return tuple(card for card in self.cards if card.recommended and card.modalities and card.accepts(image))
 
     def as_recorded(self, cards: Mapping[str, Any]) -> Toolbox:
         """The tools of a recorded run: the installed ones, and cards without a function for those that are not."""
         recorded = (ToolCard.model_validate(card) for card in cards.values())
-        return Toolbox(self._tools.get(card.name) or _not_installed(card) for card in recorded)
+        tools = (self._tools.get(card.name) or _not_installed(card) for card in recorded)
+        return Toolbox(tools, apart=self._apart)
+
+    def warm(self) -> None:
+        """Start the workers before they are needed."""
+        if self._apart:
+            shared_workers().warm()
 
     async def run(
         self, name: str, arguments: dict[str, Any], case_images: Mapping[str, Image], images: ImageStore
     ) -> ToolOutput:
-        """Run a tool in a thread of its own; `case_images` maps each blob of the case to its image.
+        """Run a tool, in a worker process where it can be imported by name; `case_images` maps each blob of the case
+        to its image.
 
         `arguments` come from a model, so they are validated; the pixel spacing comes from the case only. After the
-        card's time-out the call is given up (its thread ends by itself later).
+        card's time-out the call is given up.
         """
         tool = self.get(name)
         request = _validated(tool, arguments, case_images)
         try:
-            async with _slots():
-                output = await asyncio.wait_for(_in_thread(tool, request, images), tool.card.timeout_s)
+            output = await run_tool(tool, request, images, apart=self._apart)
         except (ToolRefusedError, ToolBrokenError):
             raise
         except TimeoutError:
-            raise _broken(name, f"no result after {tool.card.timeout_s:g} s", "try a smaller picture") from None
+            late = f"no result after {tool.card.timeout_s:g} s"
+            raise broken(tool, late, "try a smaller picture") from None
         except Exception as error:  # the border of a tool call: whatever it raises is the tool's failure, on record
-            raise _broken(name, f"{type(error).__name__}", "run it alone on this image to see why") from error
+            raise broken(tool, type(error).__name__, how_to_see(tool)) from error
         if not isinstance(output, tool.output):
-            raise _broken(name, f"a {type(output).__name__}", f"let it return {tool.output.__name__}")
+            raise broken(tool, f"a {type(output).__name__}", f"let it return {tool.output.__name__}")
         return output
+
+
+def _added() -> tuple[tuple[Tool, ...], tuple[Unusable, ...]]:
+    """The tools that other distributions add, by name of their entry point, and the entry points that give none."""
+    tools: list[Tool] = []
+    unusable: list[Unusable] = []
+    # A distribution may be found twice, as installed and in the folder it was built in: it counts once.
+    found = {(point.name, point.value): point for point in importlib.metadata.entry_points(group=GROUP)}
+    for (name, value), point in sorted(found.items()):
+        try:
+            tools += _tools_in(point.load())
+        except Exception as error:  # noqa: BLE001 - the border to other people's packages: one must not stop the others
+            unusable.append(Unusable(name=name, value=value, problem=f"{type(error).__name__}: {error}"))
+    return tuple(tools), tuple(unusable)
+
+
+def _tools_in(loaded: object) -> tuple[Tool, ...]:
+    """A Tool as a tuple of one. Raises SetupError for what is neither a Tool nor a tuple of them."""
+    tools = loaded if isinstance(loaded, tuple) else (loaded,)
+    for tool in tools:
+        if not isinstance(tool, Tool):
+            raise SetupError(
+                expected="an entry point that names a Tool or a tuple of them", got=f"a {type(tool).__name__}",
+                fix="let it point to the tool: name = \"package.module:TOOL\"",
+            )  # fmt: skip
+    return tools
+
+
+def _origin(tool: Tool) -> str:
+    """The function a tool runs, by which two tools of one name are told apart."""
+    return f"{getattr(tool.run, '__module__', '?')}:{getattr(tool.run, '__qualname__', '?')}"
 
 
 def _not_installed(card: ToolCard) -> Tool:
     def run(arguments: ImageArguments, images: ImageStore) -> ToolOutput:
-        raise _broken(card.name, "a tool that is not installed", "install it, or replay only")
+        raise ToolBrokenError(
+            expected=f"a result of the tool {card.name}", got="a tool that is not installed",
+            fix="install it, or replay only",
+        )  # fmt: skip
 
-    return Tool(card=card, arguments=ImageArguments, output=ToolOutput, run=run)
-
-
-_SLOTS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
-def _slots() -> asyncio.Semaphore:
-    """As many tools at a time as there are cores. The time-out starts when a tool runs, so a full house of cases gets
-    the same answers as a single one."""
-    return _SLOTS.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
+    return Tool.recorded(card, run)
 
 
-async def _in_thread(tool: Tool, request: ImageArguments, images: ImageStore) -> ToolOutput:
-    """The tool's output from a daemon thread: unlike a pool's, one that hangs does not keep the process alive."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[ToolOutput] = loop.create_future()
-
-    def settle(output: ToolOutput | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast(ToolOutput, output))
-
-    def work() -> None:
-        output: ToolOutput | None = None
-        failure: BaseException | None = None
-        try:
-            output = tool.run(request, images)
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller, whatever it is
-            plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
-            failure = error if plain else RuntimeError(repr(error))  # these two would end the event loop
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(settle, output, failure)
-
-    threading.Thread(target=work, name=f"tool {tool.card.name}", daemon=True).start()
-    return await done
-
-
-def _validated(tool: Tool, arguments: dict[str, Any], case_images: Mapping[str, Image]) -> ImageArguments:
+def _validated(tool: Tool, arguments: dict[str, Any], case_images: Mapping[str, Image]) -> Arguments:
+    """The arguments as the tool's own class, with the spacing of the case. Raises ToolRefusedError."""
     given = dict(arguments)
     named = given.get("image")
     image = case_images.get(named) if isinstance(named, str) else None
@@ -151,14 +207,24 @@ def _validated(tool: Tool, arguments: dict[str, Any], case_images: Mapping[str, 
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "arguments"
         raise ToolRefusedError(
-            expected=f"arguments of {tool.card.name}: " + ", ".join(tool.arguments.model_fields),
+            expected=f"arguments of {tool.card.name}: " + (", ".join(tool.arguments.model_fields) or "none"),
             got=f"{where}: {first['msg']}",
-            fix="correct the arguments",
+            fix=BAD_ARGUMENTS,
         ) from None
+    if isinstance(request, ImageArguments):
+        image = _looked_at(tool, request.image, case_images)
+    if isinstance(request, ComparedImagesArguments) and image is not None:
+        _check_order(image, _looked_at(tool, request.earlier, case_images))
+    return request
+
+
+def _looked_at(tool: Tool, blob: str, case_images: Mapping[str, Image]) -> Image:
+    """The image of the case that `blob` names. Raises ToolRefusedError for none, or one outside the tool's domain."""
+    image = case_images.get(blob)
     if image is None:
         raise ToolRefusedError(
             expected="an image of this case: " + (", ".join(key[:12] for key in sorted(case_images)) or "it has none"),
-            got=repr(request.image[:80]),
+            got=repr(blob[:80]),
             fix="name one of the case's images",
         )
     if not tool.card.accepts(image):
@@ -169,8 +235,13 @@ def _validated(tool: Tool, arguments: dict[str, Any], case_images: Mapping[str, 
             got=f"{image.modality or 'an image of unknown modality'}, {image.body_part or 'body part not stated'}",
             fix="choose a tool made for this image, or another image",
         )
-    return request
+    return image
 
 
-def _broken(name: str, got: str, fix: str) -> ToolBrokenError:
-    return ToolBrokenError(expected=f"a result of the tool {name}", got=got, fix=fix)
+def _check_order(image: Image, earlier: Image) -> None:
+    """Refuse to compare an image with itself, or with one acquired after it."""
+    if image.acquired is not None and earlier.acquired is not None and earlier.acquired > image.acquired:
+        raise ToolRefusedError(
+            expected=f"an earlier image than that of {image.acquired}", got=f"one of {earlier.acquired}",
+            fix="exchange the two",
+        )  # fmt: skip

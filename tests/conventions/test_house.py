@@ -16,13 +16,17 @@ DOORS = {
     "bm25s": set(),
     "faiss": set(),
     "langgraph": {"polyclinic.agents.graph"},  # nothing but the compiled graph lives there; Clinic imports it late
+    "mcp": {"polyclinic.app.mcp"},  # only `tools serve` imports that file
     "nibabel": set(),
+    "onnx": set(),
+    "onnxruntime": set(),
     "pint": set(),
     "pydicom": set(),
     "pypdf": set(),
     "scipy": set(),
     "skimage": set(),
-    "torch": set(),
+    "tifffile": set(),
+    "torch": {"polyclinic.tools.learned.training.nets"},  # its classes derive from torch's; training imports it late
     "transformers": set(),
 }  # fmt: skip
 

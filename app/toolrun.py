@@ -1,0 +1,227 @@
+"""One tool run by hand: picture in, measurements and files out. It prints nothing and reads no option."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..core.blobs import Blobs
+from ..core.case import Image
+from ..core.errors import InputError, StorageError, ToolBrokenError, ToolRefusedError
+from ..tools.card import ComparedImagesArguments, ImageArguments, Tool, ToolOutput, ToolResult
+from ..tools.health import examine
+from ..tools.imaging.store import ImageStore
+from ..tools.registry import BAD_ARGUMENTS, Toolbox
+
+RESULT = "result.json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SUFFIXES = {b"\x89PNG\r\n\x1a\n": ".png", b"\x93NUMPY": ".npy"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was typed: the tool, its pictures (the earlier one last), its arguments, what is stated of the pictures."""
+
+    name: str
+    paths: tuple[str, ...]
+    arguments: Mapping[str, Any]
+    stated: Mapping[str, Any]
+    out: Path | None
+    debug: bool = False
+
+
+def run(box: Toolbox, request: Request) -> dict[str, Any]:
+    """The result as `--json` prints it; its files lie in `request.out`.
+
+    Raises InputError for a picture or an argument the tool refuses, SetupError where it cannot work on this machine,
+    ToolBrokenError when it fails.
+    """
+    tool = box.get(request.name)
+    examine(tool)
+    _check_count(tool, len(request.paths))
+    with tempfile.TemporaryDirectory(prefix="polyclinic-") as folder:
+        blobs = Blobs(Path(folder))
+        store = ImageStore(blobs)
+        taken = [store.take_in(_image(path, request.stated), base=Path.cwd(), root=None) for path in request.paths]
+        images, assumed = with_modality(tool, [one.image for one in taken])
+        output = _run(box, request, images, store)
+        limitations = [*assumed, *(note for one in taken for note in one.limitations), *output.limitations]
+        result = _result(tool, images, output, limitations)
+        return result if request.out is None else _written(result, blobs, request.out)
+
+
+def parse_settings(typed: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` pairs; a value that is JSON (a number, true, a list) is taken as such, any other as text."""
+    found: dict[str, Any] = {}
+    for pair in typed:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(expected="--set KEY=VALUE", got=repr(pair), fix="type for example --set age=50")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def parse_spacing(typed: str) -> tuple[float, float]:
+    """`0.5` or `0.5,0.4`: mm between rows and between columns."""
+    try:
+        numbers = [float(part) for part in typed.split(",")]
+        row, column = numbers * 2 if len(numbers) == 1 else numbers
+    except ValueError:
+        row = column = 0.0
+    if not (0 < row < 1000 and 0 < column < 1000):
+        raise InputError(
+            expected="--spacing ROW,COLUMN in mm", got=repr(typed), fix="type for example --spacing 0.5,0.5"
+        )
+    return row, column
+
+
+def _check_count(tool: Tool, count: int) -> None:
+    """Raises InputError unless there are as many pictures as the tool looks at."""
+    looks = issubclass(tool.arguments, ImageArguments)
+    wanted = 2 if issubclass(tool.arguments, ComparedImagesArguments) else int(looks)
+    if count == wanted:
+        return
+    name = tool.card.name
+    words = {0: "no image", 1: "one image", 2: "two images, the earlier one last"}[wanted]
+    fix = {0: f"{name} --set …", 1: f"{name} IMAGE", 2: f"{name} IMAGE EARLIER"}[wanted]
+    raise InputError(expected=f"{words} for {name}", got=str(count), fix=f"type polyclinic tools run {fix}")
+
+
+def _image(path: str, stated: Mapping[str, Any]) -> Image:
+    try:
+        return Image.model_validate({"path": path, **stated})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the image"
+        raise InputError(
+            expected=f"{option} that can be used", got=f"{first['input']!r}: {first['msg']}", fix="correct it"
+        ) from None
+
+
+def with_modality(tool: Tool, images: list[Image]) -> tuple[list[Image], list[str]]:
+    """The images, one whose file says no modality as one of the tool's; and the sentence that says so."""
+    if not tool.card.modalities or all(image.modality for image in images):
+        return images, []
+    taken = tool.card.modalities[0]
+    known = [image if image.modality else image.model_copy(update={"modality": taken}) for image in images]
+    return known, [
+        f"The file does not say what kind of image it is; it was taken as {taken} (state it with --modality)."
+    ]
+
+
+def _run(box: Toolbox, request: Request, images: list[Image], store: ImageStore) -> ToolOutput:
+    named = {name: image.blob for name, image in zip(("image", "earlier"), images, strict=False)}
+    by_blob = {image.blob: image for image in images if image.blob}
+    chosen = Toolbox([box.get(request.name)], apart=not request.debug)
+    try:
+        return asyncio.run(chosen.run(request.name, {**request.arguments, **named}, by_blob, store))
+    except ToolRefusedError as error:
+        fix = f"type polyclinic tools show {request.name}" if error.fix == BAD_ARGUMENTS else error.fix
+        raise InputError(expected=error.expected, got=error.got, fix=fix) from None
+    except ToolBrokenError as error:
+        if request.debug and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__, file=sys.stderr)
+        raise
+
+
+def _result(tool: Tool, images: list[Image], output: ToolOutput, limitations: list[str]) -> dict[str, Any]:
+    result = ToolResult.of(output)
+    shown: dict[str, Any] = {"tool": tool.card.name, "version": tool.card.version}
+    for name, image in zip(("image", "earlier"), images, strict=False):
+        shown[name] = image.model_dump(mode="json", exclude_none=True, exclude={"patient_id"})
+    shown |= {
+        "measurements": [item.model_dump(mode="json") for item in result.measurements],
+        "limitations": limitations,
+        "output": result.output,
+        "files": {},
+    }
+    return shown
+
+
+def _written(result: dict[str, Any], blobs: Blobs, out: Path) -> dict[str, Any]:
+    """The result with file names in the place of hashes, after masks, overlays and the result itself were written."""
+    names: dict[str, str] = {}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _clear(out)
+        for stem, sha in _pictures(result["output"]):
+            if sha not in names and blobs.path(sha).is_file():
+                data = blobs.get(sha)
+                names[sha] = stem + next((end for magic, end in _SUFFIXES.items() if data.startswith(magic)), ".bin")
+                (out / names[sha]).write_bytes(data)
+        files = {Path(name).stem: name for name in names.values()} | {"result": RESULT}
+        renamed = {
+            **result, "files": files, "output": _renamed(result["output"], names),
+            "measurements": _renamed(result["measurements"], names),
+        }  # fmt: skip
+        (out / RESULT).write_text(json.dumps(renamed, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            expected=f"a folder to write in: {out}", got=error.strerror or type(error).__name__,
+            fix="name another one with --out",
+        ) from error  # fmt: skip
+    return renamed
+
+
+def _clear(out: Path) -> None:
+    """Remove the files that an earlier run listed in its result, so that no mask of another picture stays behind."""
+    try:
+        listed = json.loads((out / RESULT).read_text(encoding="utf-8"))["files"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    for name in listed:
+        if isinstance(name, str) and name == Path(name).name and Path(name).suffix in {".png", ".npy", ".bin"}:
+            (out / name).unlink(missing_ok=True)
+
+
+def _pictures(output: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(file stem, sha256) of every mask and picture an output names, the masks numbered in its order."""
+    masks = 0
+    for owner, key, sha in _hashes(output, "output"):
+        if key == "mask":
+            masks += 1
+            yield f"mask-{masks}-{_plain(owner)}", sha
+        else:
+            yield _plain(key), sha
+
+
+def _hashes(value: Any, owner: str) -> Iterator[tuple[str, str, str]]:
+    """(name of what holds it, key, hash) of every text in `value` that looks like a blob's name."""
+    if isinstance(value, dict):
+        own = value.get("name")
+        for key, item in value.items():
+            if isinstance(item, str) and _SHA256.fullmatch(item):
+                yield own if isinstance(own, str) else owner, key, item
+            else:
+                yield from _hashes(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, str) and _SHA256.fullmatch(item):
+                yield owner, owner, item
+            else:
+                yield from _hashes(item, owner)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60] or "picture"
