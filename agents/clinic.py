@@ -29,6 +29,7 @@ from ..knowledge.red_flags import shipped_patterns
 from ..knowledge.store import Knowledge, RecordedKnowledge
 from ..tools.card import Tool
 from ..tools.gate.quality import GATE
+from ..tools.imaging.deidentify import states_dates
 from ..tools.imaging.store import ImageStore
 from ..tools.registry import Toolbox
 from .consultation import Consultation
@@ -155,10 +156,11 @@ class Clinic:
         store = ImageStore(blobs_of(self.runs))
         if case.all_images():
             self.toolbox.warm()
-        taken = {
-            image: await asyncio.to_thread(store.take_in, image, base=Path.cwd(), root=self.root)
-            for image in dict.fromkeys(case.all_images())
-        }
+        take_in = functools.partial(
+            store.take_in, base=Path.cwd(), root=self.root, header_dates=not states_dates(case),
+            patient_id=case.patient_id,
+        )  # fmt: skip
+        taken = {image: await asyncio.to_thread(take_in, image) for image in dict.fromkeys(case.all_images())}
         keys = {read.patient_key for read in taken.values() if read.patient_key}
         check_one_patient({key for key in (*keys, *case.patient_ids()) if key})
 

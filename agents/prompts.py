@@ -136,19 +136,22 @@ def describe(image: Image) -> str:
 def _shared(task: Task[Any]) -> str:
     blocks = ["# Shared evidence\n" + _evidence(task.shared)]
     if task.shelf:
-        blocks.append("# Tools for these images\n" + "\n".join(map(_signature, task.shelf)))
+        blocks.append("# Tools for this case\n" + "\n".join(map(_signature, task.shelf)))
     return "\n\n".join(blocks)
 
 
 def _signature(card: ToolCard) -> str:
-    """A tool as agents see it: its name, what it takes besides the image, what it does."""
-    taken = "".join(f", {name}: {_kind(schema)}" for name, schema in card.arguments.items())
-    return f"- {card.name}(image{taken}): {card.summary}"
+    """A tool as agents see it: its name, what it takes, what it does."""
+    taken = ["image"] if card.looks else []
+    taken += [f"{name}: {_kind(schema)}" for name, schema in card.arguments.items()]
+    return f"- {card.name}({', '.join(taken)}): {card.summary}"
 
 
 def _kind(schema: Json) -> str:
-    values = schema.get("enum")
-    return " | ".join(map(str, values)) if values else str(schema.get("type", "any"))
+    values, examples = schema.get("enum"), schema.get("examples")
+    if values:
+        return " | ".join(map(str, values))
+    return f'such as "{examples[0]}"' if examples else str(schema.get("type", "any"))
 
 
 def _evidence(evidence: tuple[Evidence, ...]) -> str:

@@ -35,6 +35,7 @@ from .budget import Allotment
 from .engines.protocol import Engine, Reply
 from .prompts import chat_request, image_names
 from .roles import Role
+from .shelf import shelf
 from .tasks import Call, Faulty, Task, ToolRequest
 
 T = TypeVar("T", bound=BaseModel)
@@ -75,7 +76,7 @@ async def ask(task: Task[T], deps: Deps, share: Allotment) -> T:
     A reply that cannot be used is shown to the model once, with what is wrong with it. Raises ModelError or
     BudgetSpentError, recorded like an answer.
     """
-    task = replace(task, shelf=_shelf(task.case, deps))
+    task = replace(task, shelf=shelf(task.case, deps.toolbox))
     result = await _decided(task, deps, share)
     if result["value"] is None and deps.calls_left(task.agent, share) > 0:
         task = replace(task, faulty=Faulty(**result["faulty"]))
@@ -153,12 +154,6 @@ def _outcome(reply: Reply[Any], task: Task[Any]) -> Outcome:
         "details": reply.details,
     }
     return Outcome(result=result, usage=usage)
-
-
-def _shelf(case: Case, deps: Deps) -> tuple[ToolCard, ...]:
-    """The tools recommended for the images of the case, by name: the same for every agent."""
-    cards = {card.name: card for image in case.all_images() for card in deps.toolbox.recommended(image)}
-    return tuple(card for _, card in sorted(cards.items()))
 
 
 async def use_tool(request: ToolRequest, case: Case, deps: Deps, *, scope: str) -> tuple[ToolResult, str]:

@@ -13,12 +13,13 @@ from ..core.evidence import Claim, Evidence
 from ..core.report import Opinion
 from ..knowledge.patient.timelines import measured_changes
 from ..knowledge.store import Hit, Query
-from ..tools.card import ToolCard, ToolResult
+from ..tools.card import ToolResult
 from .budget import Allotment, allot
 from .evidence import Measured, change_evidence, criteria_evidence, found, measured
 from .prompts import image_names
 from .requests import Deps, ask, look_up, use_tool
 from .roles import Role
+from .shelf import tools_for
 from .state import State
 from .tasks import OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
 
@@ -58,7 +59,7 @@ async def specialist(state: State, deps: Deps) -> State:
 
 async def _converse(role: Role, state: State, gathered: Gathered, share: Allotment, deps: Deps) -> OpinionDraft:
     """Turns until the opinion comes, at most `share.turns` of them."""
-    case, tools = state["case"], _tools_for(role, state["case"], deps)
+    case, tools = state["case"], tools_for(role.modalities, state["case"], deps.toolbox)
     for step in range(share.turns):
         # The last turn but one call: the opinion must come, and a reply that cannot be used can still be repaired.
         last = step == share.turns - 1 or deps.calls_left(role.name, share) <= 2 or _tokens_short(role, deps, share)
@@ -83,13 +84,6 @@ def _tokens_short(role: Role, deps: Deps, share: Allotment) -> bool:
     """Whether the tokens left may not do for two more calls: each is longer than the one before."""
     used, calls = deps.journal.tokens(role.name), deps.journal.chats(role.name)
     return calls > 0 and share.tokens - used < 3 * used / calls
-
-
-def _tools_for(role: Role, case: Case, deps: Deps) -> tuple[ToolCard, ...]:
-    """The tools recommended for the images this role reads, by name."""
-    images = [image for image in case.all_images() if image.modality in role.modalities]
-    cards = {card.name: card for image in images for card in deps.toolbox.recommended(image)}
-    return tuple(card for _, card in sorted(cards.items()))
 
 
 async def _gather(

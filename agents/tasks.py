@@ -48,10 +48,10 @@ class TriagePlan(Frozen):
 
 
 class ToolRequest(Frozen):
-    """A tool to run on an image of the case, named by the id it has in the prompt (`image-1`)."""
+    """A tool to run on an image of the case, named by the id it has in the prompt (`image-1`), or on none ("")."""
 
     tool: str
-    image: str
+    image: str = ""
     arguments: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 

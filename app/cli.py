@@ -61,7 +61,7 @@ Run = Annotated[Path, typer.Argument(help="A trace file, a run folder or a trans
 def ask(
     case: Annotated[Path | None, typer.Argument(help="A case file, JSON or YAML.")] = None,
     question: Annotated[str | None, typer.Option(help="The question (wins over the case file's).")] = None,
-    image: Annotated[list[str] | None, typer.Option(help="PNG, JPEG or DICOM file; may be repeated.")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="PNG, JPEG, TIFF, DICOM or NIfTI file, or a series; may be repeated.")] = None,
     modality: Annotated[str | None, typer.Option(help="What the images are, such as fundus, ct or histology.")] = None,
     options: Annotated[str | None, typer.Option(help='Answer options: "A=first;B=second".')] = None,
     visits: Annotated[Path | None, typer.Option(help="Earlier visits: YAML, JSON or a FHIR Bundle.")] = None,

@@ -5,9 +5,18 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import PurePath
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from .canonical import digest
 from .errors import InputError
@@ -32,12 +41,20 @@ NOT_READ = "not_read"
 _PSEUDONYM = re.compile(r"p-[0-9a-f]{12}")
 
 
-class Image(Frozen):
-    """One picture of the patient.
+def _rare() -> Any:
+    return Field(default=None, exclude_if=lambda value: value is None)
 
-    Given by the user as a `path` (PNG, JPEG or DICOM, or `package://skimage/data/retina.jpg`); once the clinic has
-    taken it in, `blob` names the de-identified pixels by their sha256 and `path` is gone. `spacing_mm` is
-    (row, column); `size_px` is (width, height); `frame` counts from 1, as DICOM does.
+
+class Image(Frozen):
+    """One picture of the patient, or one volume of slices.
+
+    Given by the user as a `path` (PNG, JPEG, TIFF, DICOM or NIfTI, a folder that holds one DICOM series, or
+    `package://skimage/data/retina.jpg`); once the clinic has taken it in, `blob` names the de-identified pixels by
+    their sha256 and `path` is gone. `spacing_mm` is (row, column); `size_px` is (width, height) of what was read.
+
+    `frame` counts from 1, as DICOM does; of a cine it may be chosen by `frame_time_s`, the seconds since the first of
+    its `frames`. A volume has `slices`, `slice_spacing_mm` apart. `region_px` is the part that is read of a large
+    picture: (x, y, width, height) in the pixels of its full size.
     """
 
     path: str | None = None
@@ -52,6 +69,12 @@ class Image(Frozen):
     acquired: datetime.date | None = None
     patient_id: str | None = None
     source: str | None = None
+    # What most images lack is written only where it is there: it does not change the id of their cases.
+    region_px: tuple[NonNegativeInt, NonNegativeInt, PositiveInt, PositiveInt] | None = _rare()
+    frames: PositiveInt | None = _rare()
+    frame_time_s: NonNegativeFloat | None = _rare()
+    slices: PositiveInt | None = _rare()
+    slice_spacing_mm: PositiveFloat | None = _rare()
 
     @field_validator("path", mode="before")
     @classmethod

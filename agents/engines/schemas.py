@@ -23,7 +23,7 @@ from ..tasks import Conclusion, SpecialistTurn, Task, TriagePlan
 
 def reply_schema(task: Task[Any], sampling: Sampling) -> Json:
     """The schema of a reply to `task`, lists and texts bounded as `sampling` says; equal tasks get the same object."""
-    arguments = tuple((card.name, canonical_json(card.arguments)) for card in task.tools)
+    arguments = tuple((card.name, card.looks, canonical_json(card.arguments)) for card in task.tools)
     may = May(
         schema=task.schema,
         letters=tuple(task.case.options), specialties=tuple(role.name for role in task.roles), tools=arguments,
@@ -36,12 +36,15 @@ def reply_schema(task: Task[Any], sampling: Sampling) -> Json:
 
 @dataclass(frozen=True, kw_only=True)
 class May:
-    """What a reply may name: option letters, specialties, tools (arguments as JSON), images, opinions heard."""
+    """What a reply may name: option letters, specialties, tools, images, opinions heard.
+
+    Of a tool it is known whether it looks at an image, and its arguments as JSON.
+    """
 
     schema: type[BaseModel]
     letters: tuple[str, ...]
     specialties: tuple[str, ...]
-    tools: tuple[tuple[str, str], ...]
+    tools: tuple[tuple[str, bool, str], ...]
     images: tuple[str, ...]
     opinions: tuple[str, ...]
     last: bool
@@ -73,8 +76,11 @@ def _turn(schema: Json, may: May) -> Json:
         return concludes
     searches = {"searches": {**parts["searches"], "minItems": 1}}
     asks = [_object({"reasoning": parts["reasoning"], **searches})]
-    if may.tools and may.images:
-        requests = {"anyOf": [_tool_request(name, taken, may.images) for name, taken in may.tools]}
+    usable = [
+        (name, may.images if looks else ("",), taken) for name, looks, taken in may.tools if may.images or not looks
+    ]
+    if usable:
+        requests = {"anyOf": [_tool_request(name, taken, images) for name, images, taken in usable]}
         tools = {"tools": {**parts["tools"], "items": requests, "minItems": 1}}
         asks = [_object({"reasoning": parts["reasoning"], **tools, "searches": parts["searches"]}), *asks]
     return {"anyOf": [*asks, concludes]}

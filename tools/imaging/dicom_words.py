@@ -9,6 +9,8 @@ from __future__ import annotations
 from ...core.case import Laterality, Modality
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+WRITTEN_ON = frozenset({"US", "IVUS", "ES", "SC", "OT", "XC", "GM"})
 
 MODALITIES: dict[str, Modality] = {
     "CT": "ct", "MR": "mr", "CR": "xray", "DX": "xray", "RG": "xray", "RF": "xray", "XA": "xray", "PX": "xray",

@@ -65,6 +65,19 @@ def read_bounded(path: Path, *, typed: str) -> bytes:
     return data
 
 
+def read_head(path: Path, *, typed: str, count: int = 132) -> bytes:
+    """The first bytes of a regular file of any size. Raises InputError."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _unreadable(typed, "not a regular file")
+        with path.open("rb") as file:
+            return file.read(count)
+    except FileNotFoundError:
+        raise _unreadable(typed, "no such file") from None
+    except OSError as error:
+        raise _unreadable(typed, os.strerror(error.errno).lower() if error.errno else "unreadable") from None
+
+
 def _inside_package(typed: str) -> Path:
     package, _, inner = typed.removeprefix(_PACKAGE_SCHEME).partition("/")
     parts = PurePosixPath(inner).parts

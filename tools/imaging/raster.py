@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000
 MAX_FRAMES = 5_000
 _one_at_a_time = threading.Lock()  # warnings.catch_warnings changes the process, not the thread
+_TALKATIVE = ("PIL", "nibabel", "pydicom", "tifffile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,10 @@ class Raster:
 def decoding(shown: str) -> Iterator[list[warnings.WarningMessage]]:
     """The border to the decoders: whatever they raise on damaged bytes leaves as InputError, in plain words.
 
-    Yields the list of warnings caught so far. Their texts may quote the file's header, so none is passed on.
+    Yields the list of warnings caught so far. Their texts may quote the file's header, so none is passed on; for the
+    same reason the decoders' loggers are silent meanwhile.
     """
-    with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
+    with _one_at_a_time, _silent(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             yield caught
@@ -48,9 +51,22 @@ def decoding(shown: str) -> Iterator[list[warnings.WarningMessage]]:
             raise damaged(shown) from None
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def damaged(shown: str) -> InputError:
     return InputError(
-        expected="a complete PNG, JPEG or DICOM picture",
+        expected="a complete picture",
         got=f"{shown!r}, which is damaged or cut short",
         fix="export or copy the file again",
     )
@@ -75,12 +91,12 @@ def check_frame(frame: int | None, frames: int, *, shown: str) -> int:
     return (frame or 1) - 1
 
 
-def read_raster(data: bytes, *, shown: str, frame: int | None) -> Raster:
-    """The pixels of PNG or JPEG bytes, turned upright as their EXIF says. Raises InputError."""
+def read_raster(data: bytes, *, shown: str, frame: int | None, formats: tuple[str, ...] = ("PNG", "JPEG")) -> Raster:
+    """The pixels of PNG or JPEG bytes (or of other `formats`), turned upright as their EXIF says. Raises InputError."""
     pil = _pil()
     with decoding(shown) as caught:
         try:
-            picture = pil.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+            picture = pil.open(io.BytesIO(data), formats=formats)
         except pil.DecompressionBombError:
             raise InputError(
                 expected=f"a picture of at most {MAX_PIXELS // 1_000_000} megapixels",
@@ -93,7 +109,7 @@ def read_raster(data: bytes, *, shown: str, frame: int | None) -> Raster:
         if frames > 1:
             picture.seek(index)
         limitations = []
-        form = "PNG" if picture.format == "PNG" else "JPEG"
+        form = picture.format if picture.format in ("PNG", "TIFF") else "JPEG"
         if picture.mode in {"RGB", "RGBA"} and form == "PNG" and data[24] == 16:
             limitations.append("The picture has more than 8 bits per colour; it was read with 8.")
         picture.load()
@@ -101,6 +117,21 @@ def read_raster(data: bytes, *, shown: str, frame: int | None) -> Raster:
         if caught or notes:
             limitations += notes or ["The file's metadata is damaged; its pixels could be read."]
     return Raster(array=array, format=form, frames=frames, limitations=tuple(limitations))
+
+
+def decoded(data: bytes, form: str, size: tuple[int, int], *, from_ycbcr: bool = False) -> NDArray[Any]:
+    """The samples (H, W) or (H, W, C) of bytes in Pillow's format `form`, which must state the `size` (width, height).
+
+    To be called inside `decoding`; raises ValueError before anything is decoded when the size is another.
+    """
+    import numpy as np
+
+    picture = _pil().open(io.BytesIO(data), formats=(form,))
+    if picture.size != size:
+        raise ValueError("another size than announced")
+    if from_ycbcr and picture.mode == "RGB":
+        picture = _pil().frombytes("YCbCr", picture.size, picture.tobytes()).convert("RGB")
+    return np.asarray(picture)
 
 
 def png_bytes(array: NDArray[np.uint8]) -> bytes:

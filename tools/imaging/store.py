@@ -1,47 +1,38 @@
-"""The door to pydicom and the store of pixels: files come in, identifiers stay out. It judges no image."""
+"""The store of pixels: files come in, identifiers stay out. It judges no image."""
 
 from __future__ import annotations
 
-import io
+import datetime
 import math
 import struct
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ...core.blobs import Blobs
-from ...core.case import Image, pseudonym
-from ...core.errors import InputError, MissingExtraError, TraceError
-from ...knowledge.sources.dicom import DicomFacts
-from .dicom_facts import functional_group, header_facts, known_on
-from .dicom_words import CT_STORAGE, MODALITIES, NOT_PICTURES
-from .locate import locate, read_bounded
-from .raster import check_frame, check_size, damaged, decoding, png_bytes, read_raster, resized, without_equal_channels
+from ...core.case import Image
+from ...core.errors import InputError, TraceError
+from .deidentify import days_back, secret_in, shifted
+from .dicom import is_dicom, read_dicom, read_dicom_facts
+from .locate import locate, read_bounded, read_head
+from .nifti import is_nifti, read_nifti
+from .pixels import NUMPY, Opened, Pixels, Spacing3, Unit, Volume, is_volume, packed, unpacked
+from .raster import check_frame, png_bytes, read_raster, resized
+from .series import read_series
+from .tiff import read_tiff
+from .tiff_pages import is_tiff
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Unit: TypeAlias = Literal["HU", "rgb", "intensity"]
-_PNG, _NUMPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_STURDY_PLUGINS = ("pillow", "pyjpegls", "pylibjpeg", "pydicom")
-_APART_S = 60.0
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+__all__ = ["ImageStore", "Pixels", "TakenIn", "Unit", "Volume", "read_dicom_facts", "read_picture"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 _OTHER_FORMATS = {
-    b"\x1f\x8b": "a gzip archive", b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"GIF8": "a GIF", b"BM": "a BMP",
-    b"RIFF": "a WebP", b"%PDF": "a PDF", b"PK": "a zip archive", b"\x5c\x01\0\0": "a NIfTI volume",
+    b"\x1f\x8b": "a gzip archive", b"GIF8": "a GIF", b"BM": "a BMP", b"RIFF": "a WebP", b"%PDF": "a PDF",
+    b"PK": "a zip archive",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pixels:
-    """One picture: float32 or uint8, (H, W), or uint8 (H, W, 3) when `unit` is "rgb"."""
-
-    array: NDArray[np.float32] | NDArray[np.uint8]
-    unit: Unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,42 +44,27 @@ class TakenIn:
     patient_key: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    """What one file held, before it is stored: pixels, and the few facts of the header that name nobody."""
-
-    array: NDArray[Any]
-    unit: Unit
-    what: str
-    frames: int = 1
-    frame: int = 0
-    facts: dict[str, Any]
-    limitations: tuple[str, ...] = ()
-    patient_key: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Dicom:
-    """A DICOM picture whose pixels are not decoded yet; `index` is the frame to read, counted from 0."""
-
-    header: Any
-    kind: str
-    frames: int
-    index: int
-    patient: str | None
-
-
 class ImageStore:
     """De-identified pixels under their sha256. 8-bit pictures are PNG; others are .npy whose field names the unit."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    def take_in(self, image: Image, *, base: Path, root: Path | None) -> TakenIn:
-        """Read the image's file (see `locate`), store its pixels and describe them.
+    def take_in(
+        self,
+        image: Image,
+        *,
+        base: Path,
+        root: Path | None,
+        header_dates: bool = True,
+        patient_id: str | None = None,
+    ) -> TakenIn:
+        """Read the image's file or series (see `locate`), store its pixels and describe them.
 
-        What the user stated wins over the DICOM header. An image that has a blob already is only checked. Raises
-        InputError for anything that is no usable picture.
+        What the user stated wins over the header. The header's date is moved back (see `deidentify`), or left out where
+        `header_dates` is False: the case states dates of its own. `patient_id` is the case's, for files that name
+        nobody. An image that has a blob already is only checked. Raises InputError for anything that is no usable
+        picture.
         """
         if image.blob is not None:
             try:
@@ -98,38 +74,52 @@ class ImageStore:
                     expected="an image whose pixels were taken in before", got=str(error.got), fix="give its path again"
                 ) from error
             return TakenIn(image=image)
-        assert image.path is not None  # Image has a path or a blob
-        read = _read(image.path, base=base, root=root, frame=image.frame)
-        stated = image.model_dump(exclude={"path"}, exclude_none=True)
-        height, width = read.array.shape[:2]
+        read = _read(image, base=base, root=root)
+        stated = image.model_dump(exclude={"path", "frame_time_s", "frames", "slices"}, exclude_none=True)
+        dated = image.acquired is None and header_dates
+        acquired, notes = self._moved(read, image.patient_id or patient_id) if dated else (None, ())
+        facts = {**read.facts, "acquired": acquired}
+        known = {key: value for key, value in facts.items() if value is not None} | stated
+        height, width = read.array.shape[1:] if read.is_volume else read.array.shape[:2]
         one_of = f", frame {read.frame + 1} of {read.frames}" if read.frames > 1 else ""
-        known = {key: value for key, value in read.facts.items() if value is not None} | stated
+        depth = f"×{len(read.array)}" if read.is_volume else ""
         if read.frames > 1:
-            known["frame"] = read.frame + 1
-        known |= {"blob": self._put(read.array, read.unit), "size_px": (width, height)}
-        known["source"] = f"{read.what} {width}×{height}{one_of}"
-        unseen = (f"{read.frames - 1} of {read.frames} frames were not looked at.",) if read.frames > 1 else ()
-        return TakenIn(image=Image(**known), limitations=(*read.limitations, *unseen), patient_key=read.patient_key)
+            known |= {"frame": read.frame + 1, "frames": read.frames}
+        unseen: tuple[str, ...] = (
+            (f"{read.frames - 1} of {read.frames} frames were not looked at.",) if read.frames > 1 else ()
+        )
+        if read.is_volume:
+            known["slices"] = len(read.array)
+            unseen += (f"Of {len(read.array)} slices, what looks at a single picture sees the one in the middle.",)
+        plane, between = known.get("spacing_mm"), known.get("slice_spacing_mm")
+        spacing = (between, *plane) if plane and between else None
+        blob = self._put(read.array, read.unit, spacing_mm=spacing, axes=read.axes)
+        known |= {"blob": blob, "size_px": (width, height)}
+        known["source"] = f"{read.what} {width}×{height}{depth}{one_of}"
+        return TakenIn(
+            image=Image(**known), limitations=(*read.limitations, *notes, *unseen), patient_key=read.patient_key
+        )
 
     def open(self, blob: str) -> Pixels:
-        """The pixels stored as `blob`. Raises TraceError when they are gone or changed, InputError for no picture."""
-        import numpy as np
+        """The pixels stored as `blob`; of a volume, its middle slice.
 
-        data = self._blobs.get(blob)
-        if data.startswith(_PNG):
-            array = read_raster(data, shown=blob[:12], frame=None).array
-            return Pixels(array=array, unit="rgb" if array.ndim == 3 else "intensity")
-        if data.startswith(_NUMPY):
-            with decoding(blob[:12]):
-                packed = np.load(io.BytesIO(data), allow_pickle=False)
-                unit: Unit = "HU" if packed.dtype.names == ("HU",) else "intensity"
-                return Pixels(array=packed[unit].astype(np.float32), unit=unit)
-        raise InputError(expected="a stored picture", got=f"the blob {blob[:12]}…, which is none", fix="check the id")
+        Raises TraceError when they are gone or changed, InputError for no picture.
+        """
+        return _one(_opened(self._blobs.get(blob), blob))
+
+    def open_volume(self, blob: str) -> Volume:
+        """The volume stored as `blob`. Raises what `open` raises, and InputError for a single picture."""
+        found = _opened(self._blobs.get(blob), blob)
+        if isinstance(found, Volume):
+            return found
+        raise InputError(
+            expected="a volume of slices", got="a single picture", fix="name a NIfTI volume or a folder with a series"
+        )
 
     def png(self, blob: str, *, most_pixels: int | None) -> bytes:
         """The picture stored as `blob` as an 8-bit PNG that a model can be shown, scaled down to `most_pixels`.
 
-        Raises what `open` raises.
+        Of a volume it is the middle slice. Raises what `open` raises.
         """
         import numpy as np
 
@@ -140,7 +130,7 @@ class ImageStore:
             width, height = struct.unpack(">II", data[16:24])
             if (most_pixels is None or width * height <= most_pixels) and data[24] <= 8:
                 return data
-        pixels = self.open(blob)
+        pixels = _one(_opened(data, blob))
         array = pixels.array if pixels.array.dtype == np.uint8 else as_picture(pixels)
         height, width = array.shape[:2]
         scale = 1.0 if most_pixels is None else min(1.0, math.sqrt(most_pixels / (width * height)))
@@ -156,244 +146,92 @@ class ImageStore:
         """Store a uint8 RGB picture (H, W, 3) as a PNG and return its sha256."""
         return self._blobs.put(png_bytes(picture))
 
-    def _put(self, array: NDArray[Any], unit: Unit) -> str:
+    def _moved(self, read: Opened, stated: str | None) -> tuple[datetime.date | None, tuple[str, ...]]:
+        """The header's date as it may be written, and what has to be said about it."""
+        day, patient = read.facts.get("acquired"), read.patient_key or stated
+        if day is None:
+            return None, ()
+        if patient is None:
+            return None, ("The header's date was left out: it names no patient whose dates would move together.",)
+        days = days_back(secret_in(self._blobs.folder.parent), patient)
+        return shifted(day, days), ("The header's date was moved back: intervals hold, calendar days do not.",)
+
+    def _put(self, array: NDArray[Any], unit: Unit, *, spacing_mm: Spacing3 | None = None, axes: str = "") -> str:
         import numpy as np
 
-        if array.dtype == np.uint8:
+        if array.dtype == np.uint8 and not is_volume(array, unit):
             return self._blobs.put(png_bytes(array))
-        buffer = io.BytesIO()
-        np.save(buffer, array.astype("<f4").view([(unit, "<f4")]), allow_pickle=False)
-        return self._blobs.put(buffer.getvalue())
+        return self._blobs.put(packed(array, unit, spacing_mm=spacing_mm, axes=axes))
 
 
-def _read(typed: str, *, base: Path, root: Path | None, frame: int | None) -> _Read:
+def _opened(data: bytes, blob: str) -> Pixels | Volume:
+    if data.startswith(_PNG):
+        array = read_raster(data, shown=blob[:12], frame=None).array
+        return Pixels(array=array, unit="rgb" if array.ndim == 3 else "intensity")
+    if data.startswith(NUMPY):
+        return unpacked(data, shown=blob[:12])
+    raise InputError(expected="a stored picture", got=f"the blob {blob[:12]}…, which is none", fix="check the id")
+
+
+def _one(found: Pixels | Volume) -> Pixels:
+    return found.middle() if isinstance(found, Volume) else found
+
+
+def _read(image: Image, *, base: Path, root: Path | None) -> Opened:
+    typed = image.path
+    assert typed is not None  # Image has a path or a blob
     path = locate(typed, base=base, root=root)
+    if path.is_dir():
+        check_frame(image.frame, 1, shown=typed)
+        return _part(read_series(path, shown=typed), image.region_px, typed)
+    head = read_head(path, typed=typed)
+    if is_tiff(head) and head[128:] != b"DICM":  # a DICOM file may begin as a TIFF does, to be readable as both
+        return read_tiff(path, shown=typed, frame=image.frame, region=image.region_px)
+    return _part(_read_file(image, path, typed), image.region_px, typed)
+
+
+def _read_file(image: Image, path: Path, typed: str) -> Opened:
     data = read_bounded(path, typed=typed)
     if data.startswith((_PNG, b"\xff\xd8\xff")):
-        raster = read_raster(data, shown=typed, frame=frame)
+        raster = read_raster(data, shown=typed, frame=image.frame)
         unit: Unit = "rgb" if raster.array.ndim == 3 else "intensity"
-        index = check_frame(frame, raster.frames, shown=typed)
-        return _Read(array=raster.array, unit=unit, what=raster.format, facts={}, frames=raster.frames, frame=index,
-                     limitations=raster.limitations)  # fmt: skip
-    # Without the "DICM" mark only a data set of group 0008 is tried: no file meta, so it cannot be a deflated bomb.
-    if data[128:132] == b"DICM" or data[:2] in (b"\x08\x00", b"\x00\x08"):
-        return _read_dicom(data, path, shown=typed, frame=frame)
+        index = check_frame(image.frame, raster.frames, shown=typed)
+        return Opened(array=raster.array, unit=unit, what=raster.format, frames=raster.frames, frame=index,
+                      limitations=raster.limitations)  # fmt: skip
+    if is_nifti(data):
+        return read_nifti(data, shown=typed, frame=image.frame, at_s=image.frame_time_s, modality=image.modality)
+    if is_dicom(data):
+        return read_dicom(data, path, shown=typed, frame=image.frame, at_s=image.frame_time_s)
     other = next((name for magic, name in _OTHER_FORMATS.items() if data.startswith(magic)), "something else")
     raise InputError(
-        expected="a PNG, JPEG or DICOM picture (judged by content, not by name)",
+        expected="a PNG, JPEG, TIFF, DICOM or NIfTI picture (judged by content, not by name)",
         got=f"{typed!r}, which holds {other}",
-        fix="export the picture as PNG or DICOM",
+        fix="export the picture as PNG, JPEG or DICOM",
     )
 
 
+def _part(read: Opened, region: tuple[int, int, int, int] | None, typed: str) -> Opened:
+    """The region of a picture, or all of it."""
+    if region is None:
+        return read
+    x, y, width, height = region
+    if read.is_volume or x + width > read.array.shape[1] or y + height > read.array.shape[0]:
+        size = "a volume" if read.is_volume else f"{read.array.shape[1]} × {read.array.shape[0]} pixels"
+        raise InputError(
+            expected="a region inside one picture",
+            got=f"the region {list(region)} of {typed!r}, which has {size}".replace("has a volume", "is a volume"),
+            fix="name x, y, width and height in pixels of the full size",
+        )
+    return replace(read, array=read.array[y : y + height, x : x + width].copy())
+
+
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """The picture in a PNG, JPEG or DICOM file as people see it: uint8 RGB (H, W, 3), the first of several frames.
+    """The picture in a file as people see it: uint8 RGB (H, W, 3), the first of several frames.
 
     Raises InputError for anything that is no usable picture.
     """
     from ..pictures import as_picture
 
-    read = _read(str(path), base=Path.cwd(), root=None, frame=None)
-    return as_picture(Pixels(array=read.array, unit=read.unit))
-
-
-def read_dicom_facts(path: Path) -> DicomFacts:
-    """What the header of a DICOM picture says that names nobody. No pixel is decoded.
-
-    Raises InputError, whose `expected` names no file, for anything that `take_in` would refuse by its header, and for
-    uncompressed pixel data that is cut short.
-    """
-    opened = _open_dicom(read_bounded(path, typed=path.name), path, shown=path.name, frame=None)
-    with decoding(path.name):
-        from pydicom.pixels.utils import get_expected_length
-
-        header = opened.header
-        compressed = header.file_meta.TransferSyntaxUID.is_compressed
-        if not compressed and len(_pixels(header) or b"") < get_expected_length(header):
-            raise damaged(path.name)
-        facts, date = header_facts(header, opened.kind, opened.index, []), known_on(header)
-    return DicomFacts(
-        modality=facts["modality"], body_part=facts["body_part"], view=facts["view"], laterality=facts["laterality"],
-        date=date, patient_id=pseudonym(opened.patient) if opened.patient else None,
-    )  # fmt: skip
-
-
-def _read_dicom(data: bytes, path: Path, *, shown: str, frame: int | None) -> _Read:
-    opened = _open_dicom(data, path, shown=shown, frame=frame)
-    header, kind, index = opened.header, opened.kind, opened.index
-    with decoding(shown) as caught:
-        array = _decoded(data, header, index, shown=shown)
-        odd_pixels = bool(caught)
-        array, unit, limitations = _meaningful(array, header, kind, index)
-        if not _finite(array) or array.ndim not in (2, 3):
-            raise damaged(shown)
-        if odd_pixels:
-            limitations.append("The header and the pixel data do not quite agree; the pixels may be incomplete.")
-        facts = header_facts(header, kind, index, limitations)
-    what = f"DICOM {kind}" if kind in MODALITIES else "DICOM"
-    return _Read(array=array, unit=unit, what=what, frames=opened.frames, frame=index, facts=facts,
-                 limitations=tuple(limitations), patient_key=opened.patient)  # fmt: skip
-
-
-def _open_dicom(data: bytes, path: Path, *, shown: str, frame: int | None) -> _Dicom:
-    """The header of a picture, whose size and encoding are checked. Raises InputError."""
-    try:
-        import pydicom
-        from pydicom.filereader import read_file_meta_info
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("pydicom", "imaging") from None
-    with decoding(shown):
-        marked = data[128:132] == b"DICM"
-        if marked and str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == _DEFLATED:
-            raise InputError(
-                expected="a DICOM file whose size is known before it is unpacked",
-                got=f"{shown!r}, which is deflated as a whole",
-                fix="save it uncompressed, for example with dcmconv +te",
-            )
-        header = pydicom.dcmread(io.BytesIO(data), force=not marked)
-        kind = str(header.get("Modality") or "") or ("CT" if header.get("SOPClassUID") == CT_STORAGE else "")
-        if kind in NOT_PICTURES or "Rows" not in header or not _pixels(header):
-            raise InputError(
-                expected="a DICOM picture",
-                got=f"{shown!r}, which holds {NOT_PICTURES.get(kind, 'no pixel data')}",
-                fix="name the image object of the study instead",
-            )
-        frames = int(header.get("NumberOfFrames") or 1)
-        check_size(int(header.Columns), int(header.Rows), frames, shown=shown)
-        index = check_frame(frame, frames, shown=shown)
-        _check_encoding(header, index, frames, shown=shown)
-        patient = str(header.get("PatientID") or "").strip() or None
-    return _Dicom(header=header, kind=kind, frames=frames, index=index, patient=patient)
-
-
-def _pixels(header: Any) -> Any:
-    named = (header.get(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
-    return next((found for found in named if found), None)
-
-
-def _check_encoding(header: Any, index: int, frames: int, *, shown: str) -> None:
-    """Refuse encodings no decoder is installed for, and code streams that state another size than the header."""
-    from pydicom.encaps import get_frame
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    syntax = header.file_meta.get("TransferSyntaxUID")
-    if syntax is None:  # files older than the "DICM" mark: how the data set itself was read says it
-        implicit, little = header.original_encoding
-        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-        return
-    if not syntax.is_compressed:
-        return
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if not available or (syntax == _JPEG_EXTENDED and int(header.BitsStored) > 8):  # 12 bits: only GPL codecs read it
-        raise InputError(
-            expected="pixel data in an encoding that can be decoded here",
-            got=f"{shown!r}, encoded as {syntax.name if not syntax.is_private else 'a private encoding'}",
-            fix="save it uncompressed, for example with gdcmconv --raw",
-        )
-    width, height = _stated_size(get_frame(header.PixelData, index, number_of_frames=frames))
-    if width * height and (width, height) != (int(header.Columns), int(header.Rows)):
-        raise damaged(shown)
-
-
-def _decoded(data: bytes, header: Any, index: int, *, shown: str) -> NDArray[Any]:
-    """The stored values of one frame, decoded by a plug-in that survives damaged bytes where there is one."""
-    from pydicom.pixels import get_decoder, pixel_array
-
-    syntax = header.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed:
-        return pixel_array(header, index=index)
-    plugins = get_decoder(syntax).available_plugins
-    sturdy = next((name for name in _STURDY_PLUGINS if name in plugins), None)
-    if sturdy is not None:
-        return pixel_array(header, index=index, decoding_plugin=sturdy)
-    return _decoded_apart(data, index, shown=shown)
-
-
-def _decoded_apart(data: bytes, index: int, *, shown: str) -> NDArray[Any]:
-    """Decode with gdcm in a process of its own: on damaged bytes gdcm ends the process it runs in."""
-    import numpy as np
-
-    code = f"from {__name__} import decode_standard_input as d; d({int(index)})"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], input=data, capture_output=True, timeout=_APART_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        raise damaged(shown) from None
-    return np.asarray(np.load(io.BytesIO(done.stdout), allow_pickle=False))
-
-
-def decode_standard_input(index: int) -> None:
-    """What the decoding process runs: DICOM bytes on standard input, the frame's stored values as .npy on output."""
-    import numpy as np
-    from pydicom import dcmread
-    from pydicom.pixels import pixel_array
-
-    header = dcmread(io.BytesIO(sys.stdin.buffer.read()))
-    buffer = io.BytesIO()
-    np.save(buffer, pixel_array(header, index=index), allow_pickle=False)
-    sys.stdout.buffer.write(buffer.getvalue())
-
-
-def _stated_size(code: bytes) -> tuple[int, int]:
-    """(width, height) that a JPEG, JPEG-LS or JPEG 2000 code stream states; (0, 0) when it states none.
-
-    A decoder believes the code stream, not the DICOM header, so a small file could ask for gigabytes.
-    """
-    start = code.find(b"\xff\x4f\xff\x51")  # JPEG 2000: SOC, then SIZ with Xsiz and Ysiz
-    if 0 <= start <= len(code) - 16:
-        width, height = struct.unpack(">II", code[start + 8 : start + 16])
-        return width, height
-    at = 2
-    while at + 9 <= len(code) and code[at] == 0xFF:  # JPEG: walk the segments to the frame header
-        marker, length = code[at + 1], struct.unpack(">H", code[at + 2 : at + 4])[0]
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            height, width = struct.unpack(">HH", code[at + 5 : at + 9])
-            return width, height
-        at += 2 + length
-    return 0, 0
-
-
-def _meaningful(array: NDArray[Any], header: Any, kind: str, index: int) -> tuple[NDArray[Any], Unit, list[str]]:
-    """Stored values as HU, RGB or intensity, with what has to be said about them."""
-    import numpy as np
-    from pydicom.pixels import apply_color_lut, apply_rescale, apply_voi_lut
-
-    limitations: list[str] = []
-    photometric = str(header.get("PhotometricInterpretation") or "")
-    if photometric == "PALETTE COLOR":
-        array = apply_color_lut(array, header)
-    if array.ndim == 3:
-        if photometric == "PALETTE COLOR":
-            array = array >> 8 * (array.dtype.itemsize - 1)
-        elif int(header.BitsStored) > 8:
-            array = array >> (int(header.BitsStored) - 8)
-            limitations.append("The picture has more than 8 bits per colour; it was read with 8.")
-        grey = without_equal_channels(array.astype(np.uint8))
-        return grey, "rgb" if grey.ndim == 3 else "intensity", limitations
-    values = functional_group(header, index, "PixelValueTransformationSequence") or header
-    scout = "LOCALIZER" in [str(word).strip() for word in (header.get("ImageType") or ())]
-    if kind == "CT" and not scout and "RescaleSlope" in values and values.get("RescaleType", "HU") in ("HU", ""):
-        return apply_rescale(array, values).astype(np.float32), "HU", limitations
-    if kind == "CT":
-        limitations.append("The CT values carry no Hounsfield scale; they are grey levels only.")
-    if "RescaleSlope" in values:
-        array = apply_rescale(array, values)
-    if kind in ("CR", "DX", "MG", "RG"):  # their VOI table is part of how the picture was made
-        array = apply_voi_lut(array, header)
-    if photometric == "MONOCHROME1":
-        array = array.max() - array.astype(np.float32) + array.min()
-    if array.dtype == np.uint8 or (int(header.BitsAllocated) == 8 and array.min() >= 0 and array.max() <= 255):
-        return array.astype(np.uint8), "intensity", limitations
-    return array.astype(np.float32), "intensity", limitations
-
-
-def _finite(array: NDArray[Any]) -> bool:
-    import numpy as np
-
-    return bool(np.isfinite(array).all())
+    read = _read(Image(path=str(path)), base=Path.cwd(), root=None)
+    pixels = Pixels(array=read.array, unit=read.unit)
+    return as_picture(Volume(array=read.array, unit=read.unit).middle() if read.is_volume else pixels)

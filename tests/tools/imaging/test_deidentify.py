@@ -64,7 +64,14 @@ def left_behind(runs: Path, words: set[str], *said: str) -> set[str]:
     )
     held += "\n".join(said).encode()
     dashed = {f"{word[:4]}-{word[4:6]}-{word[6:]}" for word in words if re.fullmatch(r"(19|20)\d{6}", word)}
-    return {word for word in words | dashed if word.encode() in held}
+    return {word for word in words | dashed if _stands_in(word.encode(), held)}
+
+
+def _stands_in(word: bytes, held: bytes) -> bool:
+    """Whether the word occurs; digits alone only where they are no part of a hash or of a longer number."""
+    if not word.isdigit():
+        return word in held
+    return re.search(rb"(?<![0-9a-f.])" + word + rb"(?![0-9a-f])", held) is not None
 
 
 def consulted(runs: Path, images: tuple[Image, ...], caplog: pytest.LogCaptureFixture) -> tuple[str, ...]:
@@ -79,7 +86,6 @@ def consulted(runs: Path, images: tuple[Image, ...], caplog: pytest.LogCaptureFi
 def test_of_fifty_planted_headers_nothing_is_written_sent_or_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    runs = tmp_path / "runs"
     words: set[str] = set()
     asked = 0
     for number in range(50):
@@ -88,24 +94,25 @@ def test_of_fifty_planted_headers_nothing_is_written_sent_or_said(
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(header_bytes(header))
         words |= set(secrets)
+        runs = tmp_path / f"runs-{number}"
         images = (Image(path=str(path)),)
         caplog.clear()
         said = consulted(runs, images, caplog)
         asked += len(said) > 2
-        assert not left_behind(tmp_path / "none", set(secrets), *said)
+        assert not left_behind(runs, set(secrets), *said)  # a moved date may be another patient's date
     assert len(words) > 300
     assert asked == 50
     printed = capfd.readouterr()
-    assert not left_behind(runs, words, printed.out, printed.err)
+    assert not left_behind(tmp_path / "none", words, printed.out, printed.err)
 
 
 def test_of_the_real_headers_at_hand_nothing_is_written_sent_or_said(
     tmp_path: Path, data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     series = data_dir / "ct_totalseg_example" / "dicom"
-    answered, words = 0, identifiers(next(series.iterdir()))
+    answered, count = 0, 0
     for path in (*sorted((data_dir / "dicom_samples").glob("*.dcm")), series):
-        words |= identifiers(path) if path.is_file() else set()
+        words = identifiers(path if path.is_file() else min(path.iterdir()))
         runs = tmp_path / f"runs-{answered}"
         caplog.clear()
         try:
@@ -113,9 +120,9 @@ def test_of_the_real_headers_at_hand_nothing_is_written_sent_or_said(
         except InputError:
             continue
         assert left_behind(runs, words, *said) == set()
-        answered += 1
+        answered, count = answered + 1, count + len(words)
     assert answered >= 10
-    assert len(words) > 60
+    assert count > 60
 
 
 def identifiers(path: Path) -> set[str]:

@@ -1,0 +1,91 @@
+"""Which tools the agents of a case are offered: those made for its images, and the calculators its text speaks of."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeAlias
+
+from ..core.case import Case, Image
+from ..knowledge.text import terms
+from ..tools.card import ToolCard
+from ..tools.registry import Toolbox
+
+CALCULATORS = 6
+"""The most calculators that are offered; each costs a prompt some 100 tokens."""
+
+MENTIONED, FEWEST = 0.6, 3
+"""Share and number of a calculator's arguments that a text must name which does not name the calculator."""
+
+_DEMOGRAPHIC = frozenset({"age", "sex", "female", "male"})
+_WORD = re.compile(r"\w[\w/-]*")
+_PROPER = re.compile(r"\b(\w*[A-Z][\w/-]*)(?:\W\w+)? (?:score|index|criteria|formula|function|Scale)\b")
+_Phrase: TypeAlias = tuple[str, ...]
+
+
+def shelf(case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
+    """The tools for the images of the case and its calculators, by name: the same for every agent."""
+    return _sorted((*_for_images(case.all_images(), toolbox), *calculators(case, toolbox)))
+
+
+def tools_for(modalities: Iterable[str], case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
+    """What a role that reads images of `modalities` may run, by name."""
+    read = set(modalities)
+    images = (image for image in case.all_images() if image.modality in read)
+    return _sorted((*_for_images(images, toolbox), *calculators(case, toolbox)))
+
+
+def calculators(case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
+    """The calculators whose name, result or arguments the case's text and laboratory values speak of, best first."""
+    labs = (lab.name for visit in case.visits for lab in visit.labs)
+    text = "\n".join((case.question, *case.options.values(), *case.context, *dict.fromkeys(labs)))
+    stems = tuple(terms(text))
+    spoken = frozenset((*itertools.pairwise(stems), *((stem,) for stem in stems)))
+    written = frozenset(_WORD.findall(text))
+    written |= {word.lower() for word in written}
+    scored = ((_spoken_of(card, spoken, written), card) for card in toolbox.cards if card.shelf == "calculator")
+    best = sorted(((score, card) for score, card in scored if score), key=lambda pair: (-pair[0], pair[1].name))
+    return tuple(card for _, card in best[:CALCULATORS])
+
+
+def _spoken_of(card: ToolCard, spoken: frozenset[_Phrase], written: frozenset[str]) -> float:
+    """How clearly a text asks for a calculator: 2 when it is named, else the share of its arguments, else 0."""
+    proper, plain, short = _names(card.name, card.measures)
+    if not written.isdisjoint(proper) or (short,) in spoken or any(_stands(phrase, spoken) for phrase in plain):
+        return 2.0
+    arguments = [name for name in card.arguments if name not in _DEMOGRAPHIC]
+    said = sum(_stands(_phrase(name), spoken) for name in arguments)
+    return said / len(arguments) if said >= max(FEWEST, MENTIONED * len(arguments)) else 0.0
+
+
+@lru_cache(maxsize=1024)
+def _names(name: str, measures: tuple[str, ...]) -> tuple[frozenset[str], tuple[_Phrase, ...], str]:
+    """What a calculator is called: proper names as they are written ("CURB-65"), results in two words or more ("anion
+    gap"), and an abbreviation that its name begins with ("egfr") unless that is a word of its result."""
+    named = [found for measure in measures for found in _PROPER.findall(measure)]
+    proper = frozenset((*named, *(word.lower() for word in named if not word.isalpha())))
+    results = (_phrase(re.split(r" (?:by|for|in|of|from|that)\b", measure)[0]) for measure in measures)
+    plain = tuple(phrase for phrase in results if len(phrase) > 1)
+    short = name.partition("_")[0]
+    return proper, plain, "" if short in re.split(r"[^a-z0-9]+", " ".join(measures).lower()) else short
+
+
+@lru_cache(maxsize=4096)
+def _phrase(name: str) -> _Phrase:
+    return tuple(terms(name.replace("_", " ")))
+
+
+def _stands(phrase: _Phrase, spoken: frozenset[_Phrase]) -> bool:
+    """Whether a phrase stands in a text of which the words and the pairs of neighbours are known."""
+    pairs = itertools.pairwise(phrase)
+    return phrase in spoken if len(phrase) == 1 else bool(phrase) and all(pair in spoken for pair in pairs)
+
+
+def _for_images(images: Iterable[Image], toolbox: Toolbox) -> Iterable[ToolCard]:
+    return (card for image in images for card in toolbox.recommended(image))
+
+
+def _sorted(cards: Iterable[ToolCard]) -> tuple[ToolCard, ...]:
+    return tuple(card for _, card in sorted({card.name: card for card in cards}.items()))
