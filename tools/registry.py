@@ -101,13 +101,19 @@ class Toolbox:
         """The tool called `name`. Raises ToolRefusedError when there is none."""
         tool = self._tools.get(name)
         if tool is None:
-            near = difflib.get_close_matches(name, self._tools, n=1)
-            raise ToolRefusedError(
-                expected=f"a tool such as {near[0]}" if near else "one of the tools " + ", ".join(sorted(self._tools)),
-                got=repr(name[:80]),
-                fix="name a tool there is",
-            )
+            raise ToolRefusedError(expected=self._nearest(name), got=repr(name[:80]), fix="name a tool there is")
         return tool
+
+    def _nearest(self, name: str) -> str:
+        """The tools a wrong name may have meant: by its spelling, else by its first word, else all that see images."""
+        near = difflib.get_close_matches(name[:80], self._tools, n=1)
+        near = near or [tool for tool in sorted(self._tools) if tool.partition("_")[0] == name.partition("_")[0]][:6]
+        if near:
+            return f"a tool such as {' or '.join(near)}"
+        seeing = [tool.card.name for tool in self.tools if tool.card.looks]
+        others = len(self._tools) - len(seeing)
+        rest = f", or one of the {others} that see no image" if others else ""
+        return "one of the tools " + ", ".join(seeing) + rest
 
     def version(self, name: str) -> str:
         """The version of the tool called `name`. Raises ToolRefusedError when there is none."""
