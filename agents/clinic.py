@@ -80,7 +80,7 @@ class Clinic:
         self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
         self.knowledge = _store(settings.knowledge if knowledge is None else knowledge)
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-        self.toolbox = Toolbox.installed() if tools is None else Toolbox(_with_gate(tools))
+        self.toolbox = Toolbox.installed(settings.models) if tools is None else Toolbox(_with_gate(tools))
 
     async def consult(self, case: Case, *, listener: Listener | None = None) -> Report:
         """The report on `case`; an unfinished run of the same case and configuration is resumed.
@@ -260,7 +260,8 @@ async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listene
     config = records[0].request["config"]
     deps = Deps(
         journal=Journal(records, listener=listener), engine=ReplayEngine(records),
-        toolbox=(toolbox or Toolbox.installed()).as_recorded(config["tools"]), images=ImageStore(blobs_above(trace)),
+        toolbox=(toolbox or Toolbox.installed(load_settings().models)).as_recorded(config["tools"]),
+        images=ImageStore(blobs_above(trace)),
         knowledge=_recorded_store(config), roles=load_roles(),
         budget=Budget.model_validate(config["budget"]),
     )  # fmt: skip

@@ -13,8 +13,10 @@ from typing import Annotated
 import typer
 
 from .index import index, search
+from .label import label
 from .models import models
-from .tools import tools
+from .tools import Models, tools
+from .train import train
 
 app = typer.Typer(
     name="polyclinic",
@@ -61,7 +63,7 @@ Run = Annotated[Path, typer.Argument(help="A trace file, a run folder or a trans
 def ask(
     case: Annotated[Path | None, typer.Argument(help="A case file, JSON or YAML.")] = None,
     question: Annotated[str | None, typer.Option(help="The question (wins over the case file's).")] = None,
-    image: Annotated[list[str] | None, typer.Option(help="PNG, JPEG, TIFF, DICOM or NIfTI file, or a series; may be repeated.")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="PNG, JPEG, TIFF, DICOM or NIfTI; may be repeated.")] = None,
     modality: Annotated[str | None, typer.Option(help="What the images are, such as fundus, ct or histology.")] = None,
     options: Annotated[str | None, typer.Option(help='Answer options: "A=first;B=second".')] = None,
     visits: Annotated[Path | None, typer.Option(help="Earlier visits: YAML, JSON or a FHIR Bundle.")] = None,
@@ -70,6 +72,7 @@ def ask(
     runs: Annotated[Path | None, typer.Option(help="Folder for traces (default: runs).")] = None,
     root: Annotated[Path | None, typer.Option(help="The only folder images may be read from.")] = None,
     knowledge: Indexes = None,
+    models: Models = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask the clinic about a case; the same command resumes a run that was interrupted."""
@@ -80,7 +83,7 @@ def ask(
             case, question=question, images=image or [], modality=modality, options=options, visits=visits,
             settings={
                 "engine": engine, "model": model, "runs": runs, "root": root,
-                "knowledge": tuple(knowledge) if knowledge else None,
+                "knowledge": tuple(knowledge) if knowledge else None, "models": models,
             },
             as_json=as_json,
         )  # fmt: skip
@@ -120,6 +123,8 @@ def verify(path: Run) -> None:
 
 
 app.command()(search)
+app.command()(train)
+app.command()(label)
 
 
 @app.command()

@@ -92,7 +92,7 @@ def _tools() -> list[tuple[bool, str]]:
     from ..tools.registry import Toolbox
 
     try:
-        box = Toolbox.installed()
+        box = Toolbox.installed(load_settings().models)
     except PolyclinicError as error:
         return [(False, f"tools: {error}")]
     working, lines = 0, [(False, f"tools of {point.value}: {point.problem}") for point in box.unusable]

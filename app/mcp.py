@@ -47,11 +47,11 @@ _MOST_PIXELS = 1_000_000
 _STATED = ("modality", "body_part", "view", "spacing_mm", "frame")
 
 
-def serve_stdio(root: Path) -> None:
+def serve_stdio(root: Path, models: Path | None = None) -> None:
     """Serve the installed tools on standard input and output until it is closed."""
     if not root.is_dir():
         raise InputError(expected="--root with a folder of pictures", got=str(root), fix="name one that exists")
-    box = Toolbox.installed()
+    box = Toolbox.installed(models)
     box.warm()
 
     async def serve(store: ImageStore, blobs: Blobs) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from ..core.errors import InputError, MissingExtraError, PolyclinicError, ToolRefusedError
+from ..core.settings import load_settings
 
 if TYPE_CHECKING:
     from ..tools.card import Figure, ToolCard
@@ -21,6 +22,9 @@ tools = typer.Typer(
     name="tools", no_args_is_help=True, rich_markup_mode=None, help="Show, check, try and serve the expert tools."
 )
 
+Models = Annotated[
+    Path | None, typer.Option(help="A folder of models' folders: SAM, CLIP, SigLIP, heads (POLYCLINIC_MODELS).")
+]
 Name = Annotated[str, typer.Argument(help="What `polyclinic tools list` calls it.")]
 
 _WIDTH = 100
@@ -29,16 +33,16 @@ _WIDTH = 100
 @tools.command(name="list")
 def list_tools(
     shelf: Annotated[str | None, typer.Option(help="Only gate, classical, learned, neural or calculator.")] = None,
+    models: Models = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON, one a line.")] = False,
 ) -> None:
     """List every tool: what it measures and on which images."""
     from ..tools.card import Shelf
-    from ..tools.registry import Toolbox
 
     shelves = get_args(Shelf)
     if shelf not in (None, *shelves):
         raise InputError(expected="--shelf " + ", ".join(shelves), got=repr(shelf), fix="name one of them")
-    box = Toolbox.installed()
+    box = _named(None, models)
     cards = [card for card in box.cards if shelf in (None, card.shelf)]
     if as_json:
         for card in cards:
@@ -50,12 +54,16 @@ def list_tools(
 
 
 @tools.command()
-def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False) -> None:
+def show(
+    name: Name,
+    models: Models = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
     """Show the whole card of a tool.
 
     Its arguments, the images it holds for, its measured figures, limits and weights.
     """
-    card = _named(name).get(name).card
+    card = _named(name, models).get(name).card
     if as_json:
         print(json.dumps(card.model_dump(mode="json"), ensure_ascii=False, indent=2))
     else:
@@ -78,6 +86,7 @@ def run(
     view: Annotated[str | None, typer.Option(help="From where, such as PA.")] = None,
     spacing: Annotated[str | None, typer.Option(metavar="ROW,COLUMN", help="The size of a pixel in mm.")] = None,
     frame: Annotated[int | None, typer.Option(min=1, help="Which frame of several, counted from 1.")] = None,
+    models: Models = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Run it in this process and show where it fails.")] = False,
 ) -> None:
@@ -95,7 +104,7 @@ def run(
         name=name, paths=tuple(images or ()), arguments=toolrun.parse_settings(settings or []),
         stated={key: value for key, value in stated.items() if value is not None}, out=out, debug=debug,
     )  # fmt: skip
-    result = toolrun.run(_named(name), request)
+    result = toolrun.run(_named(name, models), request)
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
     else:
@@ -103,14 +112,16 @@ def run(
 
 
 @tools.command()
-def check(name: Annotated[str | None, typer.Argument(help="Only this tool.")] = None) -> None:
+def check(
+    name: Annotated[str | None, typer.Argument(help="Only this tool.")] = None, models: Models = None
+) -> None:
     """Check that every tool can work here.
 
     Looks for packages and weights and runs each tool's own check; exit code 2 when one cannot work.
     """
     from ..tools.health import examine
 
-    box = _named(name)
+    box = _named(name, models)
     chosen = [box.get(name)] if name else box.tools
     failed = 0
     for tool in chosen:
@@ -134,6 +145,7 @@ def serve(
     root: Annotated[
         Path | None, typer.Option(help="The only folder pictures may be read from (default: here).")
     ] = None,
+    models: Models = None,
 ) -> None:
     """Serve the tools to other programs, over MCP.
 
@@ -141,14 +153,14 @@ def serve(
     """
     from .mcp import serve_stdio
 
-    serve_stdio(root or Path())
+    serve_stdio(root or Path(), load_settings({"models": models}).models)
 
 
-def _named(name: str | None) -> Toolbox:
-    """The installed tools. Raises InputError when `name` is none of them."""
+def _named(name: str | None, models: Path | None) -> Toolbox:
+    """The installed tools and those of the models' folder. Raises InputError when `name` is none of them."""
     from ..tools.registry import Toolbox
 
-    box = Toolbox.installed()
+    box = Toolbox.installed(load_settings({"models": models}).models)
     if name is not None:
         try:
             box.get(name)

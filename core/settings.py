@@ -97,7 +97,8 @@ class Settings(Frozen):
     `engine` is "embedded" or the URL of an OpenAI-compatible server; `model` is what that server calls its model (its
     only one when None); `agents` says which agents use something else: keys are "triage", "specialist" (all of them),
     "attending" or a specialty. `runs` is where traces go; `root`, when set, is the only folder that images may be read
-    from; `knowledge` names the folders of indexes that are searched beside the shipped passages.
+    from; `knowledge` names the folders of indexes that are searched beside the shipped passages, `models` the folder
+    whose own folders hold the weights of neural tools.
     """
 
     engine: str = "embedded"
@@ -105,6 +106,7 @@ class Settings(Frozen):
     runs: Path = Path("runs")
     root: Path | None = None
     knowledge: tuple[Path, ...] = ()
+    models: Path | None = None
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
     serving: Serving = Serving()

@@ -10,6 +10,7 @@ import difflib
 import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ from .card import (
 from .classical import fundus_disc, fundus_vessels, hounsfield, stained_cells
 from .gate import quality
 from .imaging.store import ImageStore
+from .neural import sam, zero_shot
 from .workers import broken, how_to_see, run_tool, shared_workers
 
 GROUP = "polyclinic.tools"
@@ -43,13 +45,15 @@ TOOLS: tuple[Tool, ...] = (
     fundus_vessels.TOOL,
     hounsfield.TOOL,
     stained_cells.TOOL,
+    sam.TOOL,
+    zero_shot.TOOL,
     *CALCULATORS,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unusable:
-    """An entry point that gave no tool: its name, what it points to, and why not."""
+    """An entry point or a model that gave no tool: its name, what it points to or where it is, and why not."""
 
     name: str
     value: str
@@ -59,7 +63,8 @@ class Unusable:
 class Toolbox:
     """Tools by name. `run` raises ToolRefusedError (ask differently) or ToolBrokenError, and nothing else.
 
-    `unusable` are the entry points that gave no tool. With `apart` tools run in worker processes where they can.
+    `unusable` are the entry points and models that gave no tool. With `apart` tools run in worker processes where they
+    can.
     """
 
     def __init__(
@@ -79,13 +84,17 @@ class Toolbox:
             self._tools[tool.card.name] = tool
 
     @classmethod
-    def installed(cls) -> Toolbox:
-        """The shipped table and what other distributions add; an entry point that cannot be used stops no other.
+    def installed(cls, models: Path | None = None) -> Toolbox:
+        """The shipped table, what other distributions add, and the tools that a folder of models makes.
 
-        Raises InputError where two tools have one name.
+        A model takes the place of the shipped tool that has none. What cannot be used stops no other. Raises InputError
+        where two tools have one name, or there is no such folder.
         """
         added, unusable = _added()
-        return cls((*TOOLS, *added), unusable=unusable)
+        bound, unbound = _of_models(models)
+        taken = {tool.card.name for tool in bound}
+        shipped = (tool for tool in TOOLS if tool.card.name not in taken)
+        return cls((*shipped, *added, *bound), unusable=(*unusable, *unbound))
 
     @property
     def cards(self) -> tuple[ToolCard, ...]:
@@ -171,6 +180,16 @@ def _added() -> tuple[tuple[Tool, ...], tuple[Unusable, ...]]:
         except Exception as error:  # noqa: BLE001 - the border to other people's packages: one must not stop the others
             unusable.append(Unusable(name=name, value=value, problem=f"{type(error).__name__}: {error}"))
     return tuple(tools), tuple(unusable)
+
+
+def _of_models(folder: Path | None) -> tuple[tuple[Tool, ...], tuple[Unusable, ...]]:
+    """The tools that a folder of models makes, and its folders that make none."""
+    if folder is None:
+        return (), ()
+    from .neural.shelf import tools_in  # imports numpy
+
+    tools, problems = tools_in(folder)
+    return tools, tuple(Unusable(name=Path(place).name, value=place, problem=problem) for place, problem in problems)
 
 
 def _tools_in(loaded: object) -> tuple[Tool, ...]:

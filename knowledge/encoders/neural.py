@@ -60,10 +60,10 @@ class SentenceEncoder:
     def __init__(self, spec: str, passages: ModelFolder, questions: ModelFolder | None = None) -> None:
         self.spec = spec
         pair = questions is not None and questions.path != passages.path
-        self._passages = _TextModel(passages, passages.pooling or ("cls" if pair else "mean"))
+        self._passages = TextModel(passages, passages.pooling or ("cls" if pair else "mean"))
         self._questions = self._passages
         if questions is not None and pair:
-            self._questions = _TextModel(questions, questions.pooling or "cls", QUESTION_TOKENS)
+            self._questions = TextModel(questions, questions.pooling or "cls", QUESTION_TOKENS)
         self.dimension = passages.dimension
         if self._questions.folder.dimension != self.dimension:
             raise InputError(
@@ -91,7 +91,7 @@ class ClipEncoder:
     reads: frozenset[Reads] = frozenset({"text", "image"})
 
     def __init__(self, spec: str, folder: ModelFolder) -> None:
-        self.spec, self.dimension, self._model = spec, folder.dimension, _Model(folder)
+        self.spec, self.dimension, self._model = spec, folder.dimension, Model(folder)
         self._prepare = preprocessing(folder)
         # SigLIP attends to its padding: it was trained on texts that all have 64 tokens, without a mask.
         self._filled = folder.model_type == "siglip"
@@ -128,7 +128,7 @@ class DinoEncoder:
     reads: frozenset[Reads] = frozenset({"image"})
 
     def __init__(self, spec: str, folder: ModelFolder) -> None:
-        self.spec, self.dimension, self._model = spec, folder.dimension, _Model(folder)
+        self.spec, self.dimension, self._model = spec, folder.dimension, Model(folder)
         self._prepare = preprocessing(folder)
 
     @cached_property
@@ -146,7 +146,7 @@ class DinoEncoder:
         return self._model.each(pictures, PICTURES_AT_ONCE, encode, self.dimension)
 
 
-class _Model:
+class Model:
     """A network with its tokenizer, loaded when first asked for; one thread at a time has it."""
 
     def __init__(self, folder: ModelFolder) -> None:
@@ -203,7 +203,7 @@ class _Model:
         return unit_rows(np.concatenate(parts))
 
 
-class _TextModel(_Model):
+class TextModel(Model):
     """A model of texts alone, with how its token vectors become one."""
 
     def __init__(self, folder: ModelFolder, pooling: Pooling, longest: int | None = None) -> None:

@@ -29,11 +29,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LOCK = HERE / "requirements.lock"
 STAMP = "polyclinic-recipe.sha256"
-TESTS = ("tests/conformance/test_encoders.py", "tests/knowledge/encoders")
+TESTS = (
+    "tests/conformance/test_encoders.py", "tests/knowledge/encoders", "tests/tools/learned/training", "tests/tools/neural",
+)  # fmt: skip
 
-# What the encoders and their tests import, and what torch asks for but triton and CUDA.
+# What the encoders, neural tools, recipes and their tests import, and what torch asks for but triton and CUDA.
 ASKED_FOR = """
-    transformers==5.19.0 safetensors sentencepiece protobuf numpy pydantic pillow scikit-image scipy
+    transformers==5.19.0 safetensors sentencepiece protobuf numpy pydantic pillow scikit-image scipy onnx onnxruntime
     pytest pytest-asyncio pytest-cov pytest-socket hypothesis filelock fsspec jinja2 networkx sympy setuptools
 """.split()
 

@@ -68,10 +68,10 @@ class Segmenter:
     """A SAM model in a folder. Thread-safe; its weights are read when it is first asked."""
 
     def __init__(self, folder: Path) -> None:
-        from ...knowledge.encoders.neural import _Model
+        from ...knowledge.encoders.neural import Model
 
         self.folder = sam_folder(folder)
-        self._model = _Model(self.folder)
+        self._model = Model(self.folder)
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, tuple[Any, tuple[int, int]]] = OrderedDict()
 
