@@ -30,6 +30,7 @@ from .card import (
 from .classical import fundus_disc, fundus_vessels, hounsfield, stained_cells
 from .gate import quality
 from .imaging.store import ImageStore
+from .learned import nuclei, vessels
 from .neural import sam, zero_shot
 from .workers import broken, how_to_see, run_tool, shared_workers
 
@@ -45,6 +46,8 @@ TOOLS: tuple[Tool, ...] = (
     fundus_vessels.TOOL,
     hounsfield.TOOL,
     stained_cells.TOOL,
+    nuclei.TOOL,
+    vessels.TOOL,
     sam.TOOL,
     zero_shot.TOOL,
     *CALCULATORS,

@@ -148,8 +148,9 @@ def resized(array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     if array.shape[:2] == shape:
         return array
     pil = _pil()
-    how = pil.Resampling.NEAREST if array.dtype == np.bool_ else pil.Resampling.BOX
-    return np.asarray(pil.fromarray(array).resize(shape[::-1], how), dtype=array.dtype)
+    if array.dtype == np.bool_:  # by way of bytes: Pillow's own 1-bit pictures come back as bools that hold 255
+        return np.asarray(pil.fromarray(array.astype(np.uint8)).resize(shape[::-1], pil.Resampling.NEAREST)) != 0
+    return np.asarray(pil.fromarray(array).resize(shape[::-1], pil.Resampling.BOX), dtype=array.dtype)
 
 
 def _upright(picture: PilImage) -> tuple[NDArray[Any], list[str]]:

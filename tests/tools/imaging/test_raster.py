@@ -134,3 +134,12 @@ def _png(width: int, height: int, depth: int, colour: int, body: bytes) -> bytes
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def test_a_resized_mask_holds_nothing_but_zeros_and_ones() -> None:
+    mask = np.zeros((4, 6), dtype=bool)
+    mask[:, 3:] = True
+    larger = resized(mask, (8, 12))
+    assert larger.dtype == np.bool_
+    assert set(np.unique(larger.view(np.uint8))) == {0, 1}
+    assert (larger == np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)).all()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError
+from polyclinic.tools.learned.training import table
 from polyclinic.tools.learned.training.intervals import figure, figure_of, interval
 from polyclinic.tools.learned.training.items import Item, find_folder, folds, try_folder
 from polyclinic.tools.learned.training.table import RECIPES, check_name
@@ -108,3 +109,8 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
     with pytest.raises(InputError, match=r"one of the recipes .*vessels.*got 'vesels'"):
         check_name("vesels")
     assert list(RECIPES) == sorted(RECIPES)
+
+
+def test_the_table_names_every_recipe_there_is() -> None:
+    folder = Path(table.__file__).parent / "recipes"
+    assert set(RECIPES) == {path.stem for path in folder.glob("[!_]*.py")}

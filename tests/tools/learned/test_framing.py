@@ -22,6 +22,16 @@ class Unchanged(Network):
         return x, 2.0 * x[:, :1]
 
 
+@given(st.integers(1, 300), st.integers(1, 70), st.sampled_from([1, 4, 8, 16, 32]), st.integers(50, 9000))
+def test_bands_put_together_are_the_whole(height: int, width: int, multiple: int, most: int) -> None:
+    x = np.random.default_rng(height * 100 + width).random((2, height, width), dtype=np.float32)
+    unchanged = Unchanged()
+    same, _ = run_whole(unchanged, x, multiple=multiple, most_pixels=most)
+    np.testing.assert_array_equal(same, x)
+    assert len(unchanged.shapes) <= -(-height * width // most)
+    assert all(rows % multiple == columns % multiple == 0 for _, _, rows, columns in unchanged.shapes)
+
+
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 4, 8, 16, 32]))
 def test_a_picture_of_any_size_is_framed_and_cut_back(height: int, width: int, multiple: int) -> None:
     x = np.random.default_rng(height * 100 + width).random((3, height, width), dtype=np.float32)
@@ -62,3 +72,12 @@ def test_scaling_keeps_a_mean_and_a_level(height: int, width: int) -> None:
     np.testing.assert_allclose(resampled(level, (height, width)), 0.25, rtol=1e-5)
     ramp = np.tile(np.linspace(0.0, 1.0, 40, dtype=np.float32), (1, 30, 1))
     assert abs(float(resampled(ramp, (height, width)).mean()) - 0.5) < 0.02
+
+
+def test_a_real_network_sees_no_seam() -> None:
+    network = Network.shipped("nuclei")
+    x = np.random.default_rng(0).random((3, 320, 96), dtype=np.float32)
+    (whole,) = run_whole(network, x, multiple=16)
+    (banded,) = run_whole(network, x, multiple=16, most_pixels=96 * 128)
+    assert np.abs(whole - banded).max() < 0.05 * np.ptp(whole)
+    assert np.abs(whole - banded).mean() < 0.005 * np.ptp(whole)

@@ -119,8 +119,10 @@ def test_it_agrees_with_hand_drawn_vessels_of_a_set_it_was_not_trained_on(data_d
         pytest.skip(f"no DRIVE: {folder} is not a folder")
     scores = []
     for number in (21, 30, 38):
-        rgb = np.asarray(PIL.Image.open(folder / f"images/{number}_training.png").convert("RGB"))
-        truth = np.asarray(PIL.Image.open(folder / f"1st_manual/{number}_manual1.gif").convert("L")) > 0
+        with PIL.Image.open(folder / f"images/{number}_training.png") as picture:
+            rgb = np.asarray(picture.convert("RGB"))
+        with PIL.Image.open(folder / f"1st_manual/{number}_manual1.gif") as drawn:
+            truth = np.asarray(drawn.convert("L")) > 0
         found = vessel_mask(rgb, field_of_view(rgb), Network.shipped("vessels"))
         scores.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
     assert np.mean(scores) > 0.7

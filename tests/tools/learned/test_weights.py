@@ -23,6 +23,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty folder of weights, in place of the shipped one."""
     monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
     monkeypatch.setattr(network, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(network, "_loaded", {})
     shipped_card.cache_clear()
     yield tmp_path
     shipped_card.cache_clear()

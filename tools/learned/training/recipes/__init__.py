@@ -1,0 +1,1 @@
+"""One recipe a file, and the written-out table of them."""

@@ -1,0 +1,27 @@
+"""The written-out table of recipes by name. Listing the names imports none of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from ....core.errors import InputError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+RECIPES = ("blood_cells", "lung_boxes", "nuclei", "vessels")
+
+
+def check_name(name: str) -> None:
+    """Raise InputError when there is no recipe called `name`."""
+    if name not in RECIPES:
+        raise InputError(
+            expected="one of the recipes " + ", ".join(RECIPES), got=repr(name), fix="name a recipe there is"
+        )
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises InputError when there is none."""
+    check_name(name)
+    return cast("Recipe", import_module(f"{__package__}.recipes.{name}").RECIPE)
