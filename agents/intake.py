@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..core.case import NOT_READ, Case, Image, Visit
 from ..core.errors import ToolBrokenError, ToolRefusedError
@@ -11,6 +14,7 @@ from ..core.evidence import Evidence, Source
 from ..core.report import Urgency
 from ..knowledge.patient.history import changes, left_out, visit_evidence
 from ..knowledge.red_flags import RedFlag, find_red_flags
+from ..tools.gate.duplicate import duplicates
 from ..tools.gate.quality import GATE
 from .evidence import change_evidence, criteria_evidence
 from .prompts import image_names
@@ -23,7 +27,10 @@ async def intake(state: State, deps: Deps) -> State:
     """Image quality, given text, earlier visits, laboratory criteria and red flags; or the reason to stop."""
     case = await _dated(state["case"], deps)
     later = len(state["case"].visits) - len(case.visits)
-    quality, limitations, stop = await _check_images(case, deps)
+    names = image_names(case)
+    checked = await asyncio.gather(*(_check_image(name, image, case, deps) for name, image in names.items()))
+    quality, limitations, stop = _quality(case, checked)
+    case, seen = _with_seen(case, checked)
     given = [*_given_text(case), *_earlier_turns(case), *visit_evidence(case)]
     latest = {" ".join(item.name.lower().split()): item for item in given if item.value is not None}
     criteria = criteria_evidence("intake", 1, latest.values(), case)
@@ -36,7 +43,7 @@ async def intake(state: State, deps: Deps) -> State:
         urgency=_most_urgent(flags),
         red_flags=tuple(f"{', '.join(flag.phrases)}: {flag.why}" for flag in flags),
         changes=moved,
-        limitations={"intake": (*limitations, *_later(later), *left_out(case), *_unread(case))},
+        limitations={"intake": (*limitations, *seen, *_later(later), *left_out(case), *_unread(case))},
         stop=stop,
     )
 
@@ -59,47 +66,89 @@ def _with_dated_images(visit: Visit) -> Visit:
     return visit.model_copy(update={"images": tuple(images)})
 
 
-async def _check_images(case: Case, deps: Deps) -> tuple[list[Evidence], list[str], str]:
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """What the gate said of one image: its verdict in words, the step it was made in ("" when the gate failed)."""
+
+    name: str
+    verdict: str
+    words: str
+    span: str = ""
+    output: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def _check_image(name: str, image: Image, case: Case, deps: Deps) -> _Checked:
+    stated = {"modality": image.modality, "body_part": image.body_part}
+    arguments: dict[str, str | int | float | bool] = {key: value for key, value in stated.items() if value}
+    request = ToolRequest(tool=GATE.card.name, image=name, arguments=arguments)
+    try:
+        result, span = await use_tool(request, case, deps, scope="intake")
+    except (ToolRefusedError, ToolBrokenError) as error:
+        return _Checked(name=name, verdict="stop", words=f"could not be checked: {error.got}")
+    words = "; ".join(result.output["observations"]) or "no fault found"
+    return _Checked(name=name, verdict=result.output["verdict"], words=words, span=span, output=result.output)
+
+
+def _quality(case: Case, checked: Sequence[_Checked]) -> tuple[list[Evidence], list[str], str]:
     """What the gate saw on each image, the limitations that follow, and why a person is needed (or "").
 
     Only the case's own images can stop it; an earlier one that cannot be read is a limitation.
     """
-    names = image_names(case)
-    answers = await asyncio.gather(*(_check_image(name, case, deps) for name in names))
     seen: list[Evidence] = []
     limitations: list[str] = []
     stops: list[str] = []
-    for number, ((name, image), (verdict, words, span)) in enumerate(zip(names.items(), answers, strict=True), start=1):
-        if span:
+    for number, one in enumerate(checked, start=1):
+        if one.span:
             seen.append(
                 Evidence(
-                    id=f"intake.q{number}", kind="observation", name="image quality", span_id=span,
-                    content=f"{name} ({verdict.replace('_', ' ')}): {words}",
+                    id=f"intake.q{number}", kind="observation", name="image quality", span_id=one.span,
+                    content=f"{one.name} ({one.verdict.replace('_', ' ')}): {one.words}",
                     source=Source(kind="tool", name=GATE.card.name, version=GATE.card.version),
                 )
             )  # fmt: skip
-        if verdict == "stop" and number <= len(case.images):
-            stops.append(f"{name}: {words}")
-        elif verdict != "go":
-            limitations.append(f"{name}: {words}")
-        limitations += _unstated(name, image)
-    return seen, limitations, "; ".join(stops)
+        if one.verdict == "stop" and number <= len(case.images):
+            stops.append(f"{one.name}: {one.words}")
+        elif one.verdict != "go":
+            limitations.append(f"{one.name}: {one.words}")
+    return seen, [*limitations, *_repeated(checked)], "; ".join(stops)
 
 
-async def _check_image(name: str, case: Case, deps: Deps) -> tuple[str, str, str]:
-    """The gate's verdict on one image, in its words, and the step it was made in ("" when the gate failed)."""
-    request = ToolRequest(tool=GATE.card.name, image=name)
-    try:
-        result, span = await use_tool(request, case, deps, scope="intake")
-    except (ToolRefusedError, ToolBrokenError) as error:
-        return "stop", f"could not be checked: {error.got}", ""
-    return result.output["verdict"], "; ".join(result.output["observations"]) or "no fault found", span
+def _repeated(checked: Sequence[_Checked]) -> list[str]:
+    """Images that are one picture: what they share is no agreement, and no course over time.
+
+    Neighbouring slices and frames look as alike as copies do, so both are named.
+    """
+    prints = {one.name: str(one.output["fingerprint"]) for one in checked if one.output.get("fingerprint")}
+    return [
+        f"{again.name} is the same picture as {again.of}{', ' + again.how if again.how else ''}, or the slice "
+        "or frame beside it: it confirms nothing on its own"
+        for again in duplicates(prints)
+    ]
 
 
-def _unstated(name: str, image: Image) -> list[str]:
-    if image.modality is not None:
-        return []
-    return [f"{name}: its modality is not stated, so no expert tool could be chosen for it"]
+def _with_seen(case: Case, checked: Sequence[_Checked]) -> tuple[Case, list[str]]:
+    """The case with the modality of an image as it was seen where none is stated, and what has to be said of it.
+
+    A body part as stated stays. What contradicts it, and what is like nothing known, gives no modality.
+    """
+    notes: list[str] = []
+    found: list[Image] = []
+    for image, one in zip(case.all_images(), checked, strict=True):
+        taken = image
+        modality = one.output.get("seen_modality") if one.output.get("stated") in {"not stated", "agrees"} else None
+        if image.modality is None and modality:
+            part = image.body_part or one.output.get("seen_body_part") or None
+            taken = image.model_copy(update={"modality": modality, "body_part": part})
+            notes.append(f"{one.name}: taken for {one.output['seen']} by how it looks; state its modality to be sure")
+        elif image.modality is None:
+            notes.append(f"{one.name}: its modality is not stated, so no expert tool could be chosen for it")
+        found.append(taken)
+    own = len(case.images)
+    visits, at = [], own
+    for visit in case.visits:
+        visits.append(visit.model_copy(update={"images": tuple(found[at : at + len(visit.images)])}))
+        at += len(visit.images)
+    return case.model_copy(update={"images": tuple(found[:own]), "visits": tuple(visits)}), notes
 
 
 def _later(count: int) -> list[str]:

@@ -6,9 +6,12 @@ import asyncio
 import datetime
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
+import skimage.data
 import yaml
 
-from polyclinic import Case, Clinic, Visit
+from polyclinic import Case, Clinic, Image, Visit
 from polyclinic.agents import roles
 from polyclinic.core.report import Report
 from polyclinic.core.runs import report_text
@@ -71,3 +74,50 @@ def test_a_long_record_is_bounded_and_the_report_says_so(tmp_path: Path) -> None
     assert sum(item.kind == "prior_visit" for item in report.evidence) == 12
     assert any(note.endswith("left out as older or noted again later: 18 reports") for note in report.limitations)
     assert "the patient's record was not read completely: Condition: without a date (2)" in report.limitations
+
+
+def experts(report: Report) -> set[str]:
+    """The tools that were run besides the gate."""
+    return {item.source.name for item in report.evidence if item.source.kind == "tool"} - {"image_quality"}
+
+
+RETINA = "package://skimage/data/retina.jpg"
+
+
+def test_an_unstated_modality_is_taken_from_how_the_image_looks(tmp_path: Path) -> None:
+    """The tools of the seen modality are run, the report says where it comes from, and a replay agrees."""
+    report = consulted(Case(question="What is seen?", images=(Image(path=RETINA),)), tmp_path)
+    assert any(
+        note == "image-1: taken for a fundus photograph by how it looks; state its modality to be sure"
+        for note in report.limitations
+    )
+    assert experts(report)
+    assert not any("modality is not stated" in note for note in report.limitations)
+
+
+def test_a_stated_modality_stays_and_a_contradiction_is_said(tmp_path: Path) -> None:
+    report = consulted(
+        Case(question="What is seen?", images=(Image(path=RETINA, modality="xray", body_part="chest"),)), tmp_path
+    )
+    said = "The image looks like a fundus photograph, but is stated to be: xray of the chest."
+    assert f"image-1: {said}" in report.limitations
+    assert not [name for name in experts(report) if name.startswith("fundus")]
+
+
+def test_a_body_part_that_contradicts_gives_no_modality(tmp_path: Path) -> None:
+    report = consulted(Case(question="What is seen?", images=(Image(path=RETINA, body_part="chest"),)), tmp_path)
+    assert any("modality is not stated" in note for note in report.limitations)
+    assert not any("taken for" in note for note in report.limitations)
+
+
+def test_an_image_of_an_earlier_visit_that_is_the_same_picture_is_named(tmp_path: Path) -> None:
+    retina = PIL.Image.fromarray(np.asarray(skimage.data.retina())).resize((700, 700))
+    retina.save(tmp_path / "now.png")
+    retina.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT).resize((500, 500)).save(tmp_path / "then.png")
+    then = Visit(date=datetime.date(2024, 1, 1), images=(Image(path=str(tmp_path / "then.png"), modality="fundus"),))
+    case = Case(
+        question="Has it changed?", date=datetime.date(2025, 1, 1), visits=(then,),
+        images=(Image(path=str(tmp_path / "now.png"), modality="fundus"),),
+    )  # fmt: skip
+    report = consulted(case, tmp_path / "runs")
+    assert any(note.startswith("image-2 is the same picture as image-1, mirrored") for note in report.limitations)

@@ -174,6 +174,7 @@ TOOL = Tool(
         summary="Segments retinal vessels in a colour fundus photograph and measures their density.",
         measures=("vessel density in % of the field of view", "field of view in % of the picture"),
         modalities=("fundus",),
+        recommended=False,  # the learned `fundus_vessels_net` measures the same more exactly; this is its reference
         figures=(
             Figure(
                 metric="Dice with the first observer", value=0.730, dataset="CHASE_DB1", n=28, interval=(0.717, 0.742)

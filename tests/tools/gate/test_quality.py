@@ -11,15 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
-from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.gate.quality import GATE, Quality, grey_levels
+from polyclinic.tools.gate.quality import GATE, GateArguments, Quality, grey_levels
 from polyclinic.tools.imaging.store import ImageStore, Pixels, TakenIn
 
 Take = Callable[..., TakenIn]
 
 
-def judged(taken: TakenIn, store: ImageStore) -> Quality:
-    output = GATE.run(ImageArguments(image=str(taken.image.blob)), store)
+def judged(taken: TakenIn, store: ImageStore, **stated: str) -> Quality:
+    output = GATE.run(GateArguments.model_validate({"image": str(taken.image.blob), **stated}), store)
     assert isinstance(output, Quality)
     return output
 
@@ -79,10 +78,68 @@ def test_weaknesses_are_named_without_stopping(take: Take, store: ImageStore) ->
 
 def test_measurements_carry_their_numbers_in_their_text(take: Take, store: ImageStore) -> None:
     quality = judged(take("package://skimage/data/retina.jpg"), store)
-    assert [m.name for m in quality.measurements()] == ["contrast", "sharpness", "clipped", "short_side"]
+    names = [m.name for m in quality.measurements()]
+    assert names[:7] == ["contrast", "sharpness", "clipped", "short_side", "noise", "lost_in_black", "text_rows"]
+    assert len(set(names)) == len(names)
     assert quality.short_side.value == 1411
     for measurement in quality.measurements():
         assert f"{measurement.value:g}" in measurement.text
+
+
+def test_every_attribute_has_a_score_and_the_worst_one_decides(take: Take, store: ImageStore) -> None:
+    camera = store.open(str(take("package://skimage/data/camera.png").image.blob)).array.astype(np.uint8)
+    good, flat = judged(take(camera), store), judged(take((camera // 12 + 100).astype(np.uint8)), store)
+    scores = {score.name: score.value for score in flat.scores}
+    assert set(scores) == {
+        "readable_score", "size_score", "structure_score", "contrast_score", "sharpness_score", "noise_score",
+        "highlights_score", "shadows_score", "text_score",
+    }  # fmt: skip
+    assert scores["readable_score"] == scores["contrast_score"] < 0.3
+    assert good.scores[0].value > scores["readable_score"]
+    assert all(0.0 <= score.value <= 1.0 for score in good.scores)
+
+
+def test_noise_and_lost_shadows_are_named(take: Take, store: ImageStore) -> None:
+    camera = store.open(str(take("package://skimage/data/camera.png").image.blob)).array.astype(np.float32)
+    grain = np.random.default_rng(0).normal(0, 45, camera.shape)
+    noisy = judged(take(np.clip(camera + grain, 0, 255).astype(np.uint8)), store)
+    assert "very noisy" in " ".join(noisy.observations)
+    framed = np.full((512, 512), 90, np.uint8)
+    framed[40:470, 40:470] = np.where(camera[40:470, 40:470] < 210, 0, camera[40:470, 40:470])
+    assert "under-exposed" in " ".join(judged(take(framed), store).observations)
+
+
+def test_a_fundus_photograph_is_held_against_what_is_stated(take: Take, store: ImageStore) -> None:
+    retina = take("package://skimage/data/retina.jpg")
+    assert judged(retina, store).stated == "not stated"
+    agreed = judged(retina, store, modality="fundus", body_part="eye")
+    assert (agreed.verdict, agreed.stated, agreed.seen_body_part) == ("go", "agrees", "eye")
+    wrong = judged(retina, store, modality="xray", body_part="chest")
+    assert (wrong.verdict, wrong.stated) == ("go_with_limitation", "disagrees")
+    assert wrong.observations == ("The image looks like a fundus photograph, but is stated to be: xray of the chest.",)
+
+
+def test_a_photograph_of_no_medical_kind_is_not_guessed(take: Take, store: ImageStore) -> None:
+    for name in ("astronaut.png", "camera.png", "coffee.png", "brick.png"):
+        quality = judged(take(f"package://skimage/data/{name}"), store, modality="xray")
+        assert (quality.seen, quality.stated) == ("", "cannot tell")
+        assert "no kind of picture known" in quality.kind_probability.text
+
+
+def test_a_chest_that_lies_wrong_is_named(data_dir: Path, take: Take, store: ImageStore) -> None:
+    paths = sorted(data_dir.glob("cxr_nih_pneumonia_normal/images/*.jpg"))[:5]
+    if not paths:
+        pytest.skip("the sample data have no chest X-rays")
+    said = {"plain": 0, "upside down": 0, "quarter to the left": 0, "quarter to the right": 0, "air is shown bright": 0}
+    for path in paths:
+        chest = np.asarray(PIL.Image.open(path).convert("L"))
+        shown = [chest, np.rot90(chest, 2), np.rot90(chest, 1), np.rot90(chest, 3), 255 - chest]
+        for words, array in zip(said, shown, strict=True):
+            observed = " ".join(judged(take(np.ascontiguousarray(array)), store).observations)
+            lies_wrong = [other for other in list(said)[1:] if other in observed]
+            said[words] += lies_wrong == ([] if words == "plain" else [words])
+    assert said["plain"] == len(paths)
+    assert min(said.values()) >= len(paths) - 1
 
 
 def test_real_pictures_of_every_set_are_not_stopped(data_dir: Path, take: Take, store: ImageStore) -> None:
