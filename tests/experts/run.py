@@ -30,8 +30,11 @@ ROOT = HERE.parents[1]
 LOCK = HERE / "requirements.lock"
 STAMP = "polyclinic-recipe.sha256"
 TESTS = (
-    "tests/conformance/test_encoders.py", "tests/knowledge/encoders", "tests/tools/learned/training", "tests/tools/neural",
-)  # fmt: skip
+    "tests/conformance/test_encoders.py",
+    "tests/knowledge/encoders",
+    "tests/tools/learned/training",
+    "tests/tools/neural",
+)
 
 # What the encoders, neural tools, recipes and their tests import, and what torch asks for but triton and CUDA.
 ASKED_FOR = """
