@@ -149,7 +149,8 @@ def resized(array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
         return array
     pil = _pil()
     if array.dtype == np.bool_:  # by way of bytes: Pillow's own 1-bit pictures come back as bools that hold 255
-        return np.asarray(pil.fromarray(array.astype(np.uint8)).resize(shape[::-1], pil.Resampling.NEAREST)) != 0
+        bytes_ = pil.fromarray(array.astype(np.uint8)).resize(shape[::-1], pil.Resampling.NEAREST)
+        return np.asarray(bytes_, dtype=np.uint8).astype(np.bool_)
     return np.asarray(pil.fromarray(array).resize(shape[::-1], pil.Resampling.BOX), dtype=array.dtype)
 
 
