@@ -112,9 +112,7 @@ def run(
 
 
 @tools.command()
-def check(
-    name: Annotated[str | None, typer.Argument(help="Only this tool.")] = None, models: Models = None
-) -> None:
+def check(name: Annotated[str | None, typer.Argument(help="Only this tool.")] = None, models: Models = None) -> None:
     """Check that every tool can work here.
 
     Looks for packages and weights and runs each tool's own check; exit code 2 when one cannot work.

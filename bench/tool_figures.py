@@ -10,18 +10,21 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import PIL.Image
-from numpy.typing import NDArray
+from figures_classical import MEASURES as CLASSICAL
+from figures_shared import dice as _dice
+from figures_shared import matches as _matches
+from figures_shared import print_mean as _print
+from figures_shared import print_share as _print_share
+from figures_shared import run as _run
+from figures_shared import truth as _truth
 
 from polyclinic.core.blobs import Blobs
 from polyclinic.core.case import Image
-from polyclinic.core.errors import InputError, ToolRefusedError
-from polyclinic.tools.card import ImageArguments, Tool
+from polyclinic.core.errors import InputError
 from polyclinic.tools.classical import fundus_disc, fundus_vessels, stained_cells
 from polyclinic.tools.gate import quality as gate
 from polyclinic.tools.imaging.store import ImageStore
@@ -73,11 +76,19 @@ def vessels(data: Path, store: ImageStore) -> None:
 
 
 def disc(data: Path, store: ImageStore) -> None:
-    """No disc labels are at hand: only how often the tool refuses real fundus photographs."""
+    """No disc labels are at hand: only how often the tool refuses real fundus photographs, and how far pallor reaches
+    in eyes of which none is known to have glaucoma."""
     sets = {"CHASE_DB1": "fundus_chasedb1/*.jpg", "DRIVE training": "fundus_drive/training/images/*.png"}
     for name, pattern in sets.items():
-        refused = [float(_run(fundus_disc.TOOL, path, store)[0] is None) for path in sorted(data.glob(pattern))]
-        _print_share("fundus_disc", "refused", name, refused)
+        outputs = [_run(fundus_disc.TOOL, path, store)[0] for path in sorted(data.glob(pattern))]
+        _print_share("fundus_disc", "refused", name, [float(output is None) for output in outputs])
+        ratios = [output.cup_ratio.value for output in outputs if output is not None and output.cup_ratio is not None]
+        _print("fundus_disc", "pallor-to-disc ratio, mean", name, ratios)
+        _print_share("fundus_disc", "pallor-to-disc ratio of 0.7 or more", name, [float(v >= 0.7) for v in ratios])
+
+
+def _drive_truth(image: Path) -> Path:
+    return next((image.parent.parent / "1st_manual").glob(f"{image.name[:2]}_*"))
 
 
 def cells(data: Path, store: ImageStore) -> None:
@@ -124,67 +135,12 @@ def false_stops(data: Path, store: ImageStore) -> None:
 
 
 MEASURES: dict[str, Callable[[Path, ImageStore], None]] = {
+    **CLASSICAL,
     "fundus_disc": disc,
     "fundus_vessels": vessels,
     "image_quality": false_stops,
     "stained_cells": cells,
 }
-
-
-def _run(tool: Tool, path: Path, store: ImageStore) -> tuple[Any, Image]:
-    taken = store.take_in(Image(path=str(path)), base=Path(), root=None)
-    try:
-        return tool.run(ImageArguments(image=str(taken.image.blob)), store), taken.image
-    except ToolRefusedError:
-        return None, taken.image
-
-
-def _truth(path: Path) -> NDArray[Any]:
-    """A mask or label picture as numbers (H, W)."""
-    array = np.asarray(PIL.Image.open(path))
-    return array if array.ndim == 2 else array[..., 0]
-
-
-def _drive_truth(image: Path) -> Path:
-    return next((image.parent.parent / "1st_manual").glob(f"{image.name[:2]}_*"))
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return 2.0 * float((one & other).sum()) / float(one.sum() + other.sum())
-
-
-def _matches(found: NDArray[Any], truth: NDArray[Any]) -> tuple[int, int, int]:
-    """Pairs with an IoU of at least 0.5, and how many objects each side has."""
-    table = np.zeros((int(found.max()) + 1, int(truth.max()) + 1))
-    np.add.at(table, (found.ravel(), truth.ravel()), 1)
-    ours, theirs = table.sum(axis=1), table.sum(axis=0)
-    overlap = table[1:, 1:] / np.maximum(ours[1:, None] + theirs[None, 1:] - table[1:, 1:], 1.0)
-    return int((overlap >= 0.5).sum()), int((ours[1:] > 0).sum()), int((theirs[1:] > 0).sum())
-
-
-def _print(tool: str, metric: str, dataset: str, values: Sequence[float]) -> None:
-    if not values:
-        print(f"{tool} | {metric} | {dataset} | skipped, no data")
-        return
-    low, high = np.percentile(list(_bootstrap(np.asarray(values))), (2.5, 97.5))
-    print(f"{tool} | {metric} | {dataset} | n={len(values)} | {np.mean(values):.3f} [{low:.3f}, {high:.3f}]")
-
-
-def _bootstrap(values: NDArray[np.float64]) -> Iterator[float]:
-    generator = np.random.default_rng(0)
-    for _ in range(2_000):
-        yield float(values[generator.integers(0, len(values), len(values))].mean())
-
-
-def _print_share(tool: str, metric: str, dataset: str, values: Sequence[float]) -> None:
-    if not values:
-        print(f"{tool} | {metric} | {dataset} | skipped, no data")
-        return
-    n, share, z2 = len(values), float(np.mean(values)), 1.96**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = 1.96 * (share * (1 - share) / n + z2 / (4 * n * n)) ** 0.5 / (1 + z2 / n)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    print(f"{tool} | {metric} | {dataset} | n={n} | {share:.3f} [{low:.3f}, {high:.3f}]", flush=True)
 
 
 if __name__ == "__main__":

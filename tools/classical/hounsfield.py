@@ -111,6 +111,7 @@ TOOL = Tool(
         measures=("mean, SD and percentiles in HU", "tissue shares in % of the body", "body area in cm2"),
         modalities=("ct",),
         limits=(
+            "No figure of merit was measured: it counts what the scanner wrote.",
             "Whole-slice statistics: they describe no organ and no lesion.",
             "Arms or a head-rest that touch the body count as body.",
             "Dense contrast medium counts as bone.",

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from polyclinic.core.errors import ToolRefusedError
+from polyclinic.knowledge.criteria import shipped_criteria
 from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.classical.fundus_disc import TOOL, FundusDisc, find_disc
+from polyclinic.tools.classical.fundus_disc import TOOL, FundusDisc, find_cup, find_disc
 from polyclinic.tools.classical.fundus_vessels import field_of_view
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
@@ -66,3 +67,28 @@ def test_a_field_without_any_bright_region_is_refused() -> None:
     flat[20:380, 20:380] = (150, 80, 40)
     with pytest.raises(ToolRefusedError):
         located(flat)
+
+
+def test_the_pale_part_of_a_drawn_disc_is_measured_and_a_plain_disc_has_none() -> None:
+    rows, columns = np.mgrid[:200, :200].astype(float)
+    picture = np.zeros((200, 200, 3))
+    picture[:] = (150, 80, 40)
+    disc = (rows - 100) ** 2 + (columns - 100) ** 2 < 40**2
+    picture[disc] = (220, 150, 90)
+    plain = picture.copy()
+    cup = (rows - 100) ** 2 + (columns - 104) ** 2 < 20**2
+    picture[cup] = (245, 215, 160)
+    noise = np.random.default_rng(0).normal(0, 2, picture.shape)
+    found = find_cup((picture + noise).clip(0, 255).astype(np.uint8), disc)
+    assert found is not None
+    assert 2 * (found & cup).sum() / (found.sum() + cup.sum()) > 0.9
+    assert find_cup((plain + noise).clip(0, 255).astype(np.uint8), disc) is None
+
+
+def test_pallor_is_not_called_a_cup_to_disc_ratio(take: Take, store: ImageStore) -> None:
+    output = TOOL.run(ImageArguments(image=str(take("package://skimage/data/retina.jpg").image.blob)), store)
+    assert output.cup_ratio is not None
+    assert output.cup_ratio.name == "vertical pallor-to-disc ratio"
+    assert 0 < output.cup_ratio.value < 1
+    names = {name for criterion in shipped_criteria() for name in criterion.measurements}
+    assert output.cup_ratio.name not in names

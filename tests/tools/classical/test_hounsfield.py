@@ -12,6 +12,7 @@ from pydicom.data import get_testdata_file
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ScaledImageArguments
 from polyclinic.tools.classical.hounsfield import TOOL, SliceComposition, body_mask
+from polyclinic.tools.imaging.pixels import packed
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
@@ -27,7 +28,7 @@ def phantom() -> NDArray[np.float32]:
 
 
 def run(hu: NDArray[np.float32], store: ImageStore, spacing: tuple[float, float] | None = None) -> SliceComposition:
-    output = TOOL.run(ScaledImageArguments(image=store._put(hu, "HU"), spacing_mm=spacing), store)
+    output = TOOL.run(ScaledImageArguments(image=store._blobs.put(packed(hu, "HU")), spacing_mm=spacing), store)
     assert isinstance(output, SliceComposition)
     return output
 

@@ -34,7 +34,7 @@ def test_each_network_is_the_one_its_card_names(name: str) -> None:
     card = read_card(WEIGHTS / f"{name}.json")
     assert card.name == name
     assert Network.shipped(name) is Network.shipped(name)
-    assert 10_000 < card.parameters <= 2_000_000
+    assert 1_000 < card.parameters <= 2_000_000
     assert all(figure.interval and figure.interval[0] <= figure.value <= figure.interval[1] for figure in card.figures)
     assert all(data.licence and data.citation for data in card.trained_on)
 
