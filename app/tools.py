@@ -255,7 +255,8 @@ def figure_words(figure: Figure) -> str:
 
 def _print_result(result: dict[str, Any], out: Path | None) -> None:
     for item in result["measurements"]:
-        spread = f"  (± {item['uncertainty']:g} {item['unit']})" if item["uncertainty"] else ""
+        unit = "" if item["unit"] == "1" else f" {item['unit']}"
+        spread = f"  (± {item['uncertainty']:g}{unit})" if item["uncertainty"] else ""
         _print_wrapped(item["text"] + spread, first="• ", rest="  ")
     if not result["measurements"]:
         print("Nothing could be measured.")
