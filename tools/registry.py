@@ -40,7 +40,7 @@ from .classical import (
 )
 from .gate import quality
 from .imaging.store import ImageStore
-from .learned import lung_boxes, nuclei, pneumonia, vessels
+from .learned import blood_cells, lung_boxes, nuclei, pneumonia, vessels
 from .neural import sam, zero_shot
 from .workers import broken, how_to_see, run_tool, shared_workers
 
@@ -61,6 +61,7 @@ TOOLS: tuple[Tool, ...] = (
     hounsfield.TOOL,
     lesion_size.TOOL,
     stained_cells.TOOL,
+    blood_cells.TOOL,
     lung_boxes.TOOL,
     nuclei.TOOL,
     pneumonia.TOOL,

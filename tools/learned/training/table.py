@@ -10,7 +10,7 @@ from ....core.errors import InputError
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-RECIPES = ("lung_boxes", "nuclei", "pneumonia", "vessels")
+RECIPES = ("blood_cells", "lung_boxes", "nuclei", "pneumonia", "vessels")
 
 
 def check_name(name: str) -> None:

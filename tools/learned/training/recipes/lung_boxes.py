@@ -1,7 +1,8 @@
 """Fits `lung_boxes` on the CC BY part of the lung boxes by General Blockchain, and measures it patient by patient.
 
-Both regressions are solved in closed form. The first sees whole pictures, slightly shifted and scaled; the second sees
-frames around the drawn boxes, displaced about as far as the first one errs, and their mean is what a chest looks like.
+All regressions are solved in closed form. The first sees whole pictures, slightly shifted and scaled; the second sees
+frames around the drawn boxes, displaced about as far as the first one errs; the third tells these frames from frames of
+the same pictures turned by right angles, and from small parts of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from ...lung_boxes import (
     NAME,
     SETTINGS,
     SIDE_ERROR,
-    centred_gradients,
     features,
     find_lungs,
     frame_around,
@@ -39,7 +39,7 @@ from ..loop import Watch
 from ..recipe import Recipe, Scores
 
 LICENCES = ("CC BY 3.0", "CC BY 4.0")
-WHOLE_DRAWS, FRAME_DRAWS = 2, 8
+WHOLE_DRAWS, FRAME_DRAWS, OTHER_DRAWS = 2, 8, 3
 PENALTY = 0.03
 DISPLACED = np.array([0.025, 0.032, 0.025, 0.048])
 """Standard deviations of the frames' corners (x0, y0, x1, y1), as fractions of the picture."""
@@ -47,7 +47,7 @@ DISPLACED = np.array([0.025, 0.032, 0.025, 0.048])
 
 class LungBoxRecipe(Recipe):
     name = NAME
-    version = "1"
+    version = "2"
     trained_on = (
         TrainedOn(
             name="COVID-19 chest X-ray lung bounding boxes, the pictures under CC BY",
@@ -75,7 +75,8 @@ class LungBoxRecipe(Recipe):
         ]
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
-        rng = np.random.default_rng(seed)
+        rng, others = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+        unlike: list[NDArray[np.float32]] = []
         rows: list[list[tuple[NDArray[np.float32], NDArray[np.float64]]]] = [[], []]
         for done, item in enumerate(items, 1):
             square, boxes = squared(_grey(item)), _boxes(item)
@@ -87,10 +88,10 @@ class LungBoxRecipe(Recipe):
                     turned, other = mirrored(boxes), mirrored(frame[None])[0]
                     part = part_of(np.ascontiguousarray(square[:, ::-1]), other)
                     stage.append((features(part), into_frame(turned, other)))
+            unlike += _unlike(square, boxes, others)
             progress(done, len(items), 0.0)
-        mean = centred_gradients(np.stack([found for found, _ in rows[1]]).mean(axis=0)[None])
-        likeness = (mean.T / np.linalg.norm(mean)).astype(np.float64), np.zeros(1)
-        return _module(*(_ridge(stage) for stage in rows), likeness)
+        like = [(found, np.ones(1)) for found, _ in rows[1]] + [(found, np.zeros(1)) for found in unlike]
+        return _module(*map(_ridge, (*rows, like)))
 
     def score(self, network: Network, items: Sequence[Item]) -> Scores:
         rows = [_scored(network, item) for item in items]
@@ -150,10 +151,26 @@ def _shifted(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.array([x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0])
 
 
+def _unlike(
+    square: NDArray[np.float32], boxes: NDArray[np.float64], rng: np.random.Generator
+) -> list[NDArray[np.float32]]:
+    """Features of what is no upright chest: the picture turned by right angles, and small parts of it."""
+    found = []
+    for turns in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(square, turns))
+        for _ in range(OTHER_DRAWS):
+            frame = frame_around(boxes) + 3.0 * DISPLACED * rng.standard_normal(4)
+            found.append(features(part_of(turned, frame)))
+    for _ in range(OTHER_DRAWS):
+        corner = rng.uniform(0.1, 0.6, 2)
+        found.append(features(part_of(square, np.concatenate([corner, corner + rng.uniform(0.25, 0.4)]))))
+    return found
+
+
 def _ridge(
     rows: Sequence[tuple[NDArray[np.float32], NDArray[np.float64]]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (F, 8) and offsets (8,) of the ridge regression of boxes on features, solved in its dual form."""
+    """Weights (F, n) and offsets (n,) of the ridge regression of targets on features, solved in its dual form."""
     x = np.stack([found for found, _ in rows]).astype(np.float64)
     y = np.stack([boxes.ravel() for _, boxes in rows])
     middle, usual = x.mean(axis=0), y.mean(axis=0)
