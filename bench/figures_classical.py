@@ -20,6 +20,7 @@ from scipy import ndimage
 from polyclinic.core.case import Image
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.classical import (
+    alignment,
     blood_smear_counts,
     chest_lungs,
     ct_volumes,
@@ -165,7 +166,7 @@ def _with_spots(rgb: NDArray[np.uint8], generator: Any) -> tuple[NDArray[np.uint
     picture, places = rgb.astype(np.float32), []
     for row, column in inside[generator.integers(0, len(inside), 8)]:
         radius = width * generator.uniform(0.004, 0.009)
-        spot = 1.0 / (1.0 + np.exp((np.hypot(y - row, x - column) - radius) / 0.8))[..., None]
+        spot = 0.5 * (1.0 - np.tanh((np.hypot(y - row, x - column) - radius) / 1.6))[..., None]
         picture += spot * 0.6 * (np.array([255.0, 235.0, 150.0]) - picture).clip(0)
         places.append((int(row), int(column)))
     return picture.clip(0, 255).astype(np.uint8), places
@@ -358,7 +359,7 @@ def _error(
     scale = 384 / max(picture.shape[:2])
     shape = (round(picture.shape[0] * scale), round(picture.shape[1] * scale))
     grey = [resized(one, shape).astype(np.float32).mean(axis=2) for one in (picture, moved)]
-    found = registration_difference.align(*grey)
+    found = alignment.align(*grey)
     y, x = np.mgrid[0.1:0.9:9j, 0.1:0.9:9j]
     places = np.stack([x.ravel() * picture.shape[1], y.ravel() * picture.shape[0]])
     true = (matrix[:, :2] @ places + matrix[:, 2:] + 0.5) * scale - 0.5

@@ -72,6 +72,17 @@ def outlined(picture: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour
     return drawn
 
 
+def enlarged(labels: NDArray[np.integer[Any]], shape: tuple[int, int]) -> NDArray[np.integer[Any]]:
+    """Labels (h, w) of a picture that was scaled down, at the size `shape` (H, W) of the picture itself."""
+    import numpy as np
+
+    rows, columns = (
+        np.minimum(((np.arange(side) + 0.5) * small / side).astype(int), small - 1)
+        for side, small in zip(shape, labels.shape, strict=True)
+    )
+    return np.asarray(labels[rows[:, None], columns[None]])
+
+
 def overlay(
     picture: NDArray[np.uint8], regions: Sequence[Drawn], *, spacing_mm: tuple[float, float] | None = None
 ) -> NDArray[np.uint8]:

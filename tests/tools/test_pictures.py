@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from polyclinic.tools.imaging.store import Pixels
-from polyclinic.tools.pictures import COLOURS, Drawn, as_picture, outlined, overlay
+from polyclinic.tools.pictures import COLOURS, Drawn, as_picture, enlarged, outlined, overlay
 
 
 def test_hounsfield_units_are_shown_in_a_soft_tissue_window() -> None:
@@ -130,3 +130,9 @@ def test_an_overlay_keeps_the_size_of_any_picture(
 def test_a_mask_of_another_size_is_a_bug() -> None:
     with pytest.raises(ValueError, match="of one size"):
         overlay(np.zeros((10, 10, 3), np.uint8), [Drawn(mask=np.zeros((9, 10), bool))])
+
+
+def test_labels_are_enlarged_to_the_picture_they_are_of() -> None:
+    labels = np.array([[1, 2], [3, 0]], np.int32)
+    assert enlarged(labels, (4, 6)).tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 0, 0, 0]] * 2
+    assert enlarged(labels, (2, 2)).tolist() == labels.tolist()

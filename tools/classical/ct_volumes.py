@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import InputError, ToolRefusedError
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.pixels import Pixels
-from ..pictures import COLOURS, Drawn, as_picture, overlay
+from ..pictures import COLOURS, Drawn, as_picture, enlarged, overlay
 from .hounsfield import AIR_BELOW_HU, FAT_BELOW_HU, SOFT_BELOW_HU, body_mask
 
 if TYPE_CHECKING:
@@ -159,8 +159,9 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Composition:
     gas, fat, soft, bone = (float(count) * found.voxel_ml for count in np.histogram(inside, bins=edges)[0])
     lung = found.hu[found.lung]
     shown = int((found.lung if lung.size else found.body).sum(axis=(1, 2)).argmax())
-    body_mask_id, lung_mask_id = images.put_mask(found.body[shown]), images.put_mask(found.lung[shown])
-    picture, spacing_mm = _drawn(found, shown), found.spacing_mm[1:]
+    whole = (volume.array.shape[1], volume.array.shape[2])
+    body_mask_id, lung_mask_id = (images.put_mask(_whole(part[shown], whole)) for part in (found.body, found.lung))
+    across = None if volume.spacing_mm is None else volume.spacing_mm[1:]
     return Composition(
         body=measured("body volume", float(found.body.sum()) * found.voxel_ml, "mL",
                       "The scanned part of the body measures {}.", digits=0, mask=body_mask_id),
@@ -177,7 +178,9 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Composition:
         fat=measured("fat volume", fat, "mL", "Fat measures {}.", digits=0),
         soft_tissue=measured("soft tissue volume", soft, "mL", "Water and soft tissue measure {}.", digits=0),
         bone=measured("bone volume", bone, "mL", "Bone, calcification or contrast medium measure {}.", digits=0),
-        overlay=images.put_picture(overlay(picture, _regions(found, shown), spacing_mm=(spacing_mm[0], spacing_mm[1]))),
+        overlay=images.put_picture(
+            overlay(_drawn(volume, found, shown), _regions(found, shown, whole), spacing_mm=across)
+        ),
         limitations=_limitations(found, volume, shown),
     )  # fmt: skip
 
@@ -192,18 +195,29 @@ def _skin(found: Parts) -> NDArray[np.bool_]:
     return np.asarray(found.body & ~deep & (found.hu < AIR_BELOW_HU), dtype=np.bool_)
 
 
-def _drawn(found: Parts, shown: int) -> NDArray[np.uint8]:
-    return as_picture(Pixels(array=found.hu[shown], unit="HU"))
+def _whole(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """A slice's mask at the size of the volume's slices."""
+    import numpy as np
+
+    return enlarged(mask.astype(np.uint8), shape) > 0
 
 
-def _regions(found: Parts, shown: int) -> list[Drawn]:
+def _drawn(volume: Volume, found: Parts, shown: int) -> NDArray[np.uint8]:
+    """The slice of the volume that is slice `shown` of the thinned one."""
+    import numpy as np
+
+    step = -(-len(volume.array) // len(found.hu))
+    return as_picture(Pixels(array=volume.array[shown * step].astype(np.float32), unit="HU"))
+
+
+def _regions(found: Parts, shown: int, whole: tuple[int, int]) -> list[Drawn]:
     hu, body = found.hu[shown], found.body[shown]
     gas = body & ~found.lung[shown] & (hu < AIR_BELOW_HU) & ~_skin(found)[shown]
     regions = [
-        Drawn(mask=body, label="body", colour=COLOURS[6]),
-        Drawn(mask=found.lung[shown], label="lung", colour=COLOURS[0]),
-        Drawn(mask=gas, label="other gas", colour=COLOURS[2]),
-        Drawn(mask=body & (hu >= SOFT_BELOW_HU), label="bone", colour=COLOURS[1]),
+        Drawn(mask=_whole(body, whole), label="body", colour=COLOURS[3]),
+        Drawn(mask=_whole(found.lung[shown], whole), label="lung", colour=COLOURS[0]),
+        Drawn(mask=_whole(gas, whole), label="other gas", colour=COLOURS[2]),
+        Drawn(mask=_whole(body & (hu >= SOFT_BELOW_HU), whole), label="bone", colour=COLOURS[1]),
     ]
     return [region for region in regions if region.mask is not None and region.mask.any()]
 
@@ -211,7 +225,7 @@ def _regions(found: Parts, shown: int) -> list[Drawn]:
 def _limitations(found: Parts, volume: Volume, shown: int) -> tuple[str, ...]:
     import numpy as np
 
-    depth = round(shown * len(volume.array) / len(found.hu)) + 1
+    depth = shown * -(-len(volume.array) // len(found.hu)) + 1
     said = [f"Masks and overlay show one slice, number {depth} of {len(volume.array)}; volumes are of all."]
     if found.lung.any():
         ends = [bool(found.lung[end].any()) for end in (0, -1)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...core.errors import ToolRefusedError
-from ..card import Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
+from ..card import Figure, Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
 from ..pictures import COLOURS, Drawn, overlay
 from .lesion_size import axes
@@ -262,6 +262,15 @@ TOOL = Tool(
         summary="Scores asymmetry, border and colours of a pigmented skin lesion by the ABCD rule of dermatoscopy.",
         measures=("A, B and C of the ABCD rule", "range of the total dermoscopy score", "lesion diameter in mm"),
         modalities=("dermoscopy",),
+        figures=(
+            Figure(
+                metric="refused share of pictures of mucosa, the likest kind",
+                value=0.875,
+                dataset="Kvasir-SEG colonoscopy",
+                n=24,
+                interval=(0.69, 0.957),
+            ),
+        ),
         limits=(
             "No figure of merit was measured: no dermoscopic pictures were at hand. The scores were checked on drawn "
             "lesions only, and their thresholds were chosen without a reader's scores.",

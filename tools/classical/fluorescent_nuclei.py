@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import ToolRefusedError
 from ..card import Figure, Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
-from ..pictures import Drawn, as_picture, overlay
+from ..pictures import Drawn, as_picture, enlarged, overlay
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def _typical_radius(depth: NDArray[np.float64]) -> float:
 
 
 def _opened(images: ImageStore, blob: str) -> NDArray[np.uint8]:
-    """The picture as uint8 RGB (H, W, 3). Raises ToolRefusedError where the background is not dark."""
+    """The picture as uint8 RGB (H, W, 3) at its own size. Raises ToolRefusedError where the background is not dark."""
     import numpy as np
 
     pixels = images.open(blob)
@@ -94,19 +94,17 @@ def _opened(images: ImageStore, blob: str) -> NDArray[np.uint8]:
     light = picture.max(axis=2)
     if float(np.median(light)) > 0.5 * float(np.percentile(light, 99.5)) or float(np.percentile(light, 10)) > 100:
         raise _refused("a picture without a dark background")
-    longest = max(light.shape)
-    if longest > _LONG_SIDE_PX:
-        scale = _LONG_SIDE_PX / longest
-        picture = resized(picture, (max(1, round(light.shape[0] * scale)), max(1, round(light.shape[1] * scale))))
     return picture
 
 
 def _run(arguments: ScaledImageArguments, images: ImageStore) -> FluorescentNuclei:
     import numpy as np
 
-    whole = images.open(arguments.image).array.shape[1]
     picture = _opened(images, arguments.image)
-    grey = picture.max(axis=2).astype(np.float32)
+    whole = (picture.shape[0], picture.shape[1])
+    shrunk = min(1.0, _LONG_SIDE_PX / max(whole))
+    small = resized(picture, (max(1, round(whole[0] * shrunk)), max(1, round(whole[1] * shrunk))))
+    grey = small.max(axis=2).astype(np.float32)
     labels = nuclei(grey)
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
@@ -115,10 +113,10 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> FluorescentNucl
     found = labels > 0
     if float(found.mean()) > _MOST_AREA:
         raise _refused(f"a picture of which bright regions fill {100 * found.mean():.0f} %")
-    scale = whole / picture.shape[1]
+    scale = 1.0 / shrunk
     diameter = float(np.median(2.0 * np.sqrt(areas / np.pi))) * scale
     step_um = None if arguments.spacing_mm is None else 1000.0 * float(np.mean(arguments.spacing_mm))
-    mask = images.put_mask(found)
+    mask = images.put_mask(resized(found, whole))
     shown = np.clip(picture.astype(np.float32) * (255.0 / max(32.0, float(np.percentile(grey, 99.7)))), 0, 255)
     return FluorescentNuclei(
         nuclei_count=measured(
@@ -137,9 +135,10 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> FluorescentNucl
             "Nuclei are {} grey levels brighter than the background.", digits=0,
         ),
         overlay=images.put_picture(
-            overlay(shown.astype(np.uint8), [Drawn(instances=labels, label="nuclei")],
-                    spacing_mm=None if arguments.spacing_mm is None
-                    else (arguments.spacing_mm[0] * scale, arguments.spacing_mm[1] * scale))
+            overlay(
+                shown.astype(np.uint8), [Drawn(instances=enlarged(labels, whole), label="nuclei")],
+                spacing_mm=arguments.spacing_mm,
+            )
         ),
         limitations=("Nuclei that overlap are counted together; the overlay shows the light stretched.",),
     )  # fmt: skip

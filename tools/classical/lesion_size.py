@@ -308,7 +308,7 @@ def _drawn(
         picture,
         [
             asked,
-            Drawn(mask=mask, label=f"lesion {found.long:.0f} × {found.short:.0f} {unit}", colour=COLOURS[2]),
+            Drawn(mask=mask, label=f"lesion {found.long:.0f} x {found.short:.0f} {unit}", colour=COLOURS[2]),
             Drawn(line=found.long_ends, colour=COLOURS[0]),
             Drawn(line=found.short_ends, colour=COLOURS[1]),
         ],

@@ -55,6 +55,7 @@ def test_every_counted_cell_has_its_box_in_the_picture(take: Take, store: ImageS
     output = run(smear(scale=3), take, store)
     assert output.red_cells.value == 14
     assert output.red_cell_size.value == pytest.approx(204, abs=18)
+    assert store.open(str(output.overlay)).array.shape == (1200, 1500, 3)
     labels = [detection.label for detection in output.detections]
     assert [labels.count(label) for label in ("red cell", "white cell", "platelet")] == [14, 1, 3]
     (white,) = (detection.box_px for detection in output.detections if detection.label == "white cell")

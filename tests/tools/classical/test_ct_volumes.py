@@ -78,6 +78,8 @@ def test_a_large_volume_is_thinned_out_and_gives_the_same_volumes(store: ImageSt
     assert thick.lung is not None
     assert thin.lung is not None
     assert thin.lung.value == pytest.approx(thick.lung.value, rel=0.03)
+    assert store.open(str(thin.lung.mask)).array.shape == fine.shape[1:]
+    assert store.open(str(thin.overlay)).array.shape == (*fine.shape[1:], 3)
 
 
 @pytest.mark.parametrize(

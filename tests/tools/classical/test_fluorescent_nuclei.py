@@ -65,6 +65,7 @@ def test_a_picture_larger_than_the_working_size_keeps_its_own_pixels(take: Take,
     output = run(large, take, store)
     assert output.nucleus_size.value == pytest.approx(96, abs=6)
     assert output.nuclei_count.value == pytest.approx(100, abs=2)
+    assert store.open(str(output.nuclei_count.mask)).array.shape == (2400, 2400)
 
 
 def test_real_nuclei_agree_with_their_labels(data_dir: Path, take: Take, store: ImageStore) -> None:

@@ -42,7 +42,7 @@ def test_an_eye_without_spots_has_none(take: Take, store: ImageStore) -> None:
     assert output.count.value == 0
     assert output.area.value == 0
     assert output.disc_distance is None
-    assert output.count.text.startswith("No bright spot")
+    assert output.count.text.startswith("0 bright spots")
 
 
 def test_planted_spots_are_found_where_they_are(retina: NDArray[np.uint8], take: Take, store: ImageStore) -> None:

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ComparedImagesArguments
-from polyclinic.tools.classical.registration_difference import TOOL, Difference, align
+from polyclinic.tools.classical.alignment import align
+from polyclinic.tools.classical.registration_difference import TOOL, Difference
 from polyclinic.tools.imaging.raster import resized
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
