@@ -82,7 +82,7 @@ def test_recommended_cards_fit_the_modality_and_the_gate_is_not_among_them() -> 
     def names(modality: Any) -> list[str]:
         return [card.name for card in Toolbox().recommended(Image(blob=BLOB, modality=modality))]
 
-    assert names("fundus") == ["fundus_disc", "fundus_vessels"]
+    assert names("fundus") == ["fundus_bright_lesions", "fundus_disc", "fundus_vessels_net"]
     assert names("ct") == ["hounsfield"]
     assert names(None) == []
 
