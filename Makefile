@@ -69,7 +69,7 @@ docs: setup  ## rewrites what is generated; CI fails when that changes a committ
 
 lock: setup  ## the newest versions that pyproject.toml admits, for Python 3.11 and up on every platform
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
-	  --extra cpu --extra documents --extra imaging --extra interop --extra dev --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+	  --extra cpu --extra documents --extra eval --extra imaging --extra interop --extra dev --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

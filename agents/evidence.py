@@ -57,10 +57,10 @@ def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
 
 
 def _kind(item: Measurement) -> EvidenceKind:
-    """A region is a segmentation; a probability of a finding a classification; anything else a measurement."""
+    """A region is a segmentation; a probability a classification; anything else a measurement."""
     if item.mask:
         return "segmentation"
-    return "classification" if item.finding and item.says and item.unit == "1" else "measurement"
+    return "classification" if item.probability else "measurement"
 
 
 def found(agent: str, first: int, hits: Iterable[Hit], span_id: str) -> list[Evidence]:

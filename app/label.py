@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ..core.case import Modality
+from ..core.case import Modality, pseudonym
 from ..core.errors import InputError, MissingExtraError, StorageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def label(
         Path | None, typer.Option(help="The label file: picture,class[,group] (default: labels.csv beside the head).")
     ] = None,
     modality: Annotated[str | None, typer.Option(help="What the pictures are, such as ultrasound.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="The patient in a file's name: a regular expression with one (group). DICOM files say it."),
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="After how many labels the head is made again.")] = 5,
     most: Annotated[int | None, typer.Option(min=1, help="Stop after this many labels in all.")] = None,
     answers: Annotated[
@@ -52,13 +57,16 @@ def label(
     """Label pictures one by one, the most telling first, and make a head of them."""
     listed = _classes(classes)
     kinds = _modalities(modality)
+    pattern = _pattern(group)
+    known = _known(answers, images, listed) if answers and answers != FOLDERS else {}
     shelf = _pictures(images, encoder, out)
     file = labels or out / "labels.csv"
     work = Work(
         shelf=shelf, classes=listed, modalities=kinds, out=out, file=LabelFile(file, images), seed=seed,
         at_random=at_random,
     )  # fmt: skip
-    ask = _asked_of(answers, images, listed) if answers else Terminal(listed)
+    work.group(pattern, {name: patient for name, (_, patient) in known.items() if patient})
+    ask = _asked_of(answers, known, work.file, listed) if answers else Terminal(listed)
     typer.echo(f"{len(shelf.paths)} pictures, {len(work.given)} labelled. {'' if answers else _KEYS}".rstrip())
     work.loop(ask, every=every, most=most)
     head = work.finish()
@@ -68,6 +76,8 @@ def label(
     for figure in head.card.figures:
         low, high = figure.interval or (figure.value, figure.value)
         typer.echo(f"{figure.metric}: {figure.value:.3f} ({low:.3f} to {high:.3f}), n = {figure.n}")
+    if head.card.doubt and head.card.figures:
+        typer.echo(f"{head.card.doubt} Name patients with --group, or in the column group of {file}.")
     typer.echo(f"{out}: the head {head.card.name} of {sum(head.card.labelled.values())} labels ({head.card.method})")
 
 
@@ -79,10 +89,12 @@ Ask = Callable[[Path, str], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Shelf:
-    """The pictures with their paths, their hashes and their vectors (n, d)."""
+    """The pictures with their paths, their hashes, pseudonyms of their patients ("" where no header names one) and
+    their vectors (n, d)."""
 
     paths: tuple[Path, ...]
     hashes: tuple[str, ...]
+    patients: tuple[str, ...]
     vectors: Any
     encoder: Encoder
 
@@ -126,12 +138,12 @@ class LabelFile:
         return self.path.read_text(encoding="utf-8")
 
     def _rows(self) -> Iterator[dict[str, str]]:
-        if not self.path.is_file():
+        if not self.path.exists():
             return
         try:
             rows = list(csv.DictReader(self._text().splitlines()))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise _unfit(self.path, str(error)) from None
+            raise _unfit(self.path, getattr(error, "strerror", None) or str(error)) from None
         for row in rows:
             if not row.get("picture") or row.get("class") is None:
                 raise _unfit(self.path, f"the line {dict(list(row.items())[:3])}")
@@ -163,6 +175,23 @@ class Work:
                 )  # fmt: skip
             if name in rows:
                 self.given[rows[name]], self.groups[rows[name]] = klass, group
+
+    def group(self, pattern: re.Pattern[str] | None, stated: Mapping[str, str]) -> None:
+        """Find the patient of every picture whose label names none: as stated, in its name, or in its header.
+
+        Raises InputError for a name that the pattern does not fit.
+        """
+        for row, path in enumerate(self.shelf.paths):
+            patient = self.shelf.patients[row]
+            if pattern is not None:
+                found = pattern.search(path.name)
+                if found is None or not found[1]:
+                    raise InputError(
+                        expected=f"names that --group {pattern.pattern!r} finds a patient in", got=repr(path.name),
+                        fix="correct the pattern, or rename the file",
+                    )  # fmt: skip
+                patient = pseudonym(found[1])
+            self.groups[row] = self.groups.get(row) or stated.get(self.file.name(path)) or patient
 
     def loop(self, ask: Ask, *, every: int, most: int | None) -> None:
         """Ask until the pictures, `most` labels or the answers are at an end."""
@@ -261,20 +290,40 @@ class Terminal:
         return begun[0] if len(begun) == 1 else None
 
 
-def _asked_of(answers: str, images: Path, classes: Sequence[str]) -> Ask:
-    """Answers from the names of folders or from a CSV file instead of a person; a picture without one is skipped."""
+def _asked_of(answers: str, known: Mapping[str, tuple[str, str]], file: LabelFile, classes: Sequence[str]) -> Ask:
+    """Answers from the names of folders or from what is known instead of a person; a picture without one is skipped."""
     if answers == FOLDERS:
         return lambda picture, _: picture.parent.name if picture.parent.name in classes else SKIP
+    return lambda picture, _: known.get(file.name(picture), (SKIP, ""))[0]
+
+
+def _known(answers: str, images: Path, classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The class and the group of each picture in a CSV file. Raises InputError."""
     file = LabelFile(Path(answers), images)
     if not file.path.is_file():
         raise InputError(expected="a CSV file, or the word folders", got=repr(answers), fix="check --answers")
-    known: Mapping[str, tuple[str, str]] = file.read()
+    known = file.read()
     strange = next((klass for klass, _ in known.values() if klass not in classes), None)
     if strange is not None:
         raise InputError(
             expected=f"answers among {', '.join(classes)}", got=f"{strange!r} in {answers!r}", fix="correct --classes"
         )
-    return lambda picture, _: known.get(file.name(picture), (SKIP, ""))[0]
+    return known
+
+
+def _pattern(typed: str | None) -> re.Pattern[str] | None:
+    if typed is None:
+        return None
+    try:
+        pattern = re.compile(typed)
+        got = f"{pattern.groups} groups in {typed!r}"
+    except re.error as error:
+        pattern, got = None, f"{typed!r}: {error}"
+    if pattern is None or pattern.groups != 1:
+        raise InputError(
+            expected="--group with a regular expression that has one group", got=got, fix=r"type it as '^(\d+)_'"
+        )
+    return pattern
 
 
 def _classes(typed: str) -> tuple[str, ...]:
@@ -303,24 +352,39 @@ def _pictures(folder: Path, spec: str, out: Path) -> Shelf:
     from ..knowledge.encoders.load import load_encoder
 
     try:
+        from ..tools.imaging.dicom import is_dicom, read_dicom_facts
         from ..tools.imaging.store import read_picture
     except ModuleNotFoundError as error:
         raise MissingExtraError.of(error.name or "pillow", "imaging") from None
     if not folder.is_dir():
         raise InputError(expected="a folder of pictures", got=f"{str(folder)!r}, which is none", fix="check the path")
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise InputError(
+            expected="a folder of the head's own, beside the pictures or below them", got=f"--out {str(out)!r}",
+            fix="name another",
+        )  # fmt: skip
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            expected=f"--out with a folder that can be written: {out}", got=error.strerror or str(error),
+            fix="name another",
+        ) from None  # fmt: skip
     encoder = load_encoder(spec)
     kept = _kept(out / VECTORS, encoder.identity)
-    paths, hashes, rows = [], [], []
+    paths, hashes, patients, rows = [], [], [], []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in _READ):
         if path.resolve().is_relative_to(out.resolve()):
             continue
-        name = hashlib.sha256(path.read_bytes()).hexdigest()
-        if name not in kept:
-            try:
+        try:
+            data = path.read_bytes()
+            name = hashlib.sha256(data).hexdigest()
+            if name not in kept:
                 kept[name] = encoder.encode_pictures([read_picture(path)])[0]
-            except InputError as error:
-                typer.echo(f"left out: {path}: {error.got}", err=True)
-                continue
+            patients.append((read_dicom_facts(path).patient_id if is_dicom(data) else None) or "")
+        except (InputError, OSError) as error:
+            typer.echo(f"left out: {path}: {error.got if isinstance(error, InputError) else error.strerror}", err=True)
+            continue
         paths.append(path)
         hashes.append(name)
         rows.append(kept[name])
@@ -329,9 +393,10 @@ def _pictures(folder: Path, spec: str, out: Path) -> Shelf:
             expected="a folder of two pictures or more", got=f"{len(paths)} in {str(folder)!r}", fix="name another"
         )
     vectors = np.stack(rows).astype(np.float32)
-    out.mkdir(parents=True, exist_ok=True)
     np.savez(out / VECTORS, identity=np.array(encoder.identity), hashes=np.array(hashes), vectors=vectors)
-    return Shelf(paths=tuple(paths), hashes=tuple(hashes), vectors=vectors, encoder=encoder)
+    return Shelf(
+        paths=tuple(paths), hashes=tuple(hashes), patients=tuple(patients), vectors=vectors, encoder=encoder
+    )  # fmt: skip
 
 
 def _kept(file: Path, identity: str) -> dict[str, Any]:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import importlib.metadata
+import os
 import re
-import tempfile
-from collections.abc import Mapping
+import socket
+import threading
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
 from ..core.blobs import Blobs
 from ..core.case import Image
 from ..core.errors import InputError, MissingExtraError, PolyclinicError, TraceError
-from ..tools.card import ImageArguments, ScaledImageArguments, Tool, ToolOutput
+from ..tools.card import ImageArguments, Tool, ToolOutput, ViewedImageArguments
 from ..tools.health import examine
 from ..tools.imaging.store import ImageStore, TakenIn
 from ..tools.registry import Toolbox
-from .toolrun import with_modality
+from .toolrun import scratch_blobs, with_modality
 
 try:
     import mcp_types as types
@@ -35,6 +38,7 @@ except ModuleNotFoundError:
     raise MissingExtraError.of("mcp", "interop") from None
 
 if TYPE_CHECKING:
+    from anyio import AsyncFile
     from mcp.server.context import ServerRequestContext
 
 URI = "polyclinic://blobs/"
@@ -44,11 +48,12 @@ INSTRUCTIONS = (
 )
 _PATHS = {"image": "The picture", "earlier": "The earlier picture of the same patient"}
 _MOST_PIXELS = 1_000_000
+_LONGEST_LINE = 2**24
 _STATED = ("modality", "body_part", "view", "spacing_mm", "frame")
 
 
 def serve_stdio(root: Path, models: Path | None = None) -> None:
-    """Serve the installed tools on standard input and output until it is closed."""
+    """Serve the installed tools on standard input and output until it is closed, or ended by SIGINT or SIGTERM."""
     if not root.is_dir():
         raise InputError(expected="--root with a folder of pictures", got=str(root), fix="name one that exists")
     box = Toolbox.installed(models)
@@ -56,15 +61,39 @@ def serve_stdio(root: Path, models: Path | None = None) -> None:
 
     async def serve(store: ImageStore, blobs: Blobs) -> None:
         server = make_server(box, store, blobs, root)
-        async with stdio_server() as (read, write):
+        async with _standard_input() as lines, stdio_server(stdin=lines) as (read, write):
             await server.run(read, write, server.create_initialization_options())
 
-    with tempfile.TemporaryDirectory(prefix="polyclinic-") as folder:
-        blobs = Blobs(Path(folder))
+    with scratch_blobs() as blobs:
         try:
             asyncio.run(serve(ImageStore(blobs), blobs))
         except KeyboardInterrupt:
             return
+
+
+@contextlib.asynccontextmanager
+async def _standard_input() -> AsyncIterator[AsyncFile[str]]:
+    """The lines of standard input, which is empty for everybody else meanwhile.
+
+    A thread of the protocol's own that waits for a line cannot be called away, and would keep the process from ending;
+    the one here can be left behind.
+    """
+    ours, theirs = socket.socketpair()
+    wire, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def pass_on() -> None:
+        with theirs, contextlib.suppress(OSError):  # nobody listens any more
+            while data := os.read(wire, 65_536):
+                theirs.sendall(data)
+
+    reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+    threading.Thread(target=pass_on, name="standard input", daemon=True).start()
+    try:
+        yield cast("AsyncFile[str]", reader)  # all that is asked of it is `async for line`
+    finally:
+        writer.close()
 
 
 def make_server(box: Toolbox, store: ImageStore, blobs: Blobs, root: Path) -> Server[Any]:
@@ -136,6 +165,7 @@ def _input_schema(tool: Tool) -> dict[str, Any]:
         return schema
     own = dict(schema["properties"])
     own.pop("spacing_mm", None)
+    own.pop("view", None)
     for name in _PATHS.keys() & own.keys():
         own[name] = {"type": "string", "description": f"{_PATHS[name]}: a path inside the served folder."}
     of_images = Image.model_json_schema()["properties"]
@@ -154,7 +184,7 @@ async def _call(
     arguments = dict(given)
     if not issubclass(tool.arguments, ImageArguments):
         return await box.run(tool.card.name, arguments, {}, store), []
-    own = tool.arguments.model_fields.keys() - ScaledImageArguments.model_fields.keys()
+    own = tool.arguments.model_fields.keys() - ViewedImageArguments.model_fields.keys()
     stated = {name: arguments.pop(name) for name in _STATED if name in arguments and name not in own}
     named = [name for name in _PATHS if name in tool.arguments.model_fields and isinstance(arguments.get(name), str)]
     taken = [await asyncio.to_thread(_taken, arguments[name], stated, store, root) for name in named]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pydantic import ValidationError
@@ -49,15 +53,45 @@ def run(box: Toolbox, request: Request) -> dict[str, Any]:
     tool = box.get(request.name)
     examine(tool)
     _check_count(tool, len(request.paths))
-    with tempfile.TemporaryDirectory(prefix="polyclinic-") as folder:
-        blobs = Blobs(Path(folder))
+    with scratch_blobs() as blobs:
         store = ImageStore(blobs)
-        taken = [store.take_in(_image(path, request.stated), base=Path.cwd(), root=None) for path in request.paths]
+        # The secret that moves dates ends with the run: only the days between two pictures mean anything.
+        dated = len(request.paths) > 1
+        taken = [
+            store.take_in(_image(path, request.stated), base=Path.cwd(), root=None, header_dates=dated)
+            for path in request.paths
+        ]
         images, assumed = with_modality(tool, [one.image for one in taken])
         output = _run(box, request, images, store)
         limitations = [*assumed, *(note for one in taken for note in one.limitations), *output.limitations]
         result = _result(tool, images, output, limitations)
         return result if request.out is None else _written(result, blobs, request.out)
+
+
+@contextlib.contextmanager
+def scratch_blobs() -> Iterator[Blobs]:
+    """Blobs in a temporary folder that holds all that is written beside them, the secret that moves dates too.
+
+    SIGTERM ends what runs inside by SystemExit, so the folder is removed then as well.
+    """
+    with _ended_in_order(), tempfile.TemporaryDirectory(prefix="polyclinic-") as folder:
+        yield Blobs(Path(folder) / "blobs")
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not come between the clearing up
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there may a handler be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parse_settings(typed: list[str]) -> dict[str, Any]:

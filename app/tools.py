@@ -183,7 +183,8 @@ def _print_shelf(shelf: str, cards: list[ToolCard]) -> None:
 def _domain(card: ToolCard) -> str:
     if not card.looks:
         return "no image"
-    return " ".join(filter(None, (", ".join(card.modalities) or "any image", "/".join(card.body_parts))))
+    volume = "volume" if card.volumes_only else ""
+    return " ".join(filter(None, (", ".join(card.modalities) or "any image", "/".join(card.body_parts), volume)))
 
 
 def _cut(text: str, width: int) -> str:
@@ -224,7 +225,11 @@ def _print_card(card: ToolCard) -> None:
 
 
 def _run_when(card: ToolCard) -> str:
-    return "on every image of these" if card.recommended and card.modalities else "when asked for by name"
+    return (
+        f"on every {'volume' if card.volumes_only else 'image'} of these"
+        if card.recommended and card.modalities
+        else "when asked for by name"
+    )
 
 
 def _arguments(card: ToolCard) -> Iterator[tuple[str, str]]:

@@ -31,11 +31,17 @@ def train(
         bool, typer.Option("--only-figures", help="Train nothing: measure the networks in the folder again.")
     ] = False,
 ) -> None:
-    """Train the network of a learned tool: cross-validated, exported to ONNX, with a card of its figures."""
-    from ..tools.learned.training.table import check_name
+    """Train the network of a learned tool: cross-validated, exported to ONNX, with a card of its figures.
 
+    kind_of_picture, by which the gate tells kinds of pictures apart, has no network: it takes --data and --out alone.
+    """
+    from ..tools.learned.training.table import KINDS, check_name
+
+    if name == KINDS:
+        _train_kinds(data, out)
+        return
     check_name(name)
-    _check_installed()
+    _check_installed(*_PACKAGES)
     from ..tools.learned.training.recipe import train as carry_out
     from ..tools.learned.training.table import recipe
 
@@ -47,8 +53,18 @@ def train(
     _say(card, out)
 
 
-def _check_installed() -> None:
-    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
+def _train_kinds(data: Path, out: Path) -> None:
+    _check_installed("skimage", "PIL")
+    from ..tools.gate.recipe import train as carry_out
+
+    typer.echo("kind_of_picture: some minutes", err=True)
+    written = carry_out(data, out)
+    typer.echo(f"{written}: the model")
+    typer.echo(f"{written.with_suffix('.json')}: its figures")
+
+
+def _check_installed(*packages: str) -> None:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         extra = "train" if missing[0] in {"torch", "onnx"} else "imaging"
         raise MissingExtraError.of(missing[0], extra)

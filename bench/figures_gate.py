@@ -3,7 +3,7 @@
 PATH holds the public sets (see bench/tool_figures.py). First the pictures as they are: how many are stopped, and how
 often each fault is named; then copies of them that were turned, inverted, blurred, made noisy, written on, or copied.
 Shares with Wilson intervals. The kinds of pictures the shipped model was trained on are measured by its recipe, on
-pictures unseen: `python bench/figures_gate.py --data PATH --train OUT` carries it out and writes OUT.
+pictures unseen: `polyclinic train kind_of_picture`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from polyclinic.core.case import Image as CaseImage
 from polyclinic.core.errors import InputError
 from polyclinic.tools.gate.duplicate import duplicates
 from polyclinic.tools.gate.quality import GATE, GateArguments, Quality
-from polyclinic.tools.gate.recipe import train
 from polyclinic.tools.imaging.store import ImageStore
 
 CHESTS = ("cxr_covid_boxes_permissive", "cxr_nih_pneumonia_normal", "cxr_nih1000_64px")
@@ -39,11 +38,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--every", type=int, default=1, help="only every Nth picture of each set")
     parser.add_argument("--only-altered", action="store_true", help="only the altered copies")
-    parser.add_argument("--train", type=Path, help="carry out the recipe of the kinds and write its result here")
     chosen = parser.parse_args()
-    if chosen.train:
-        print(train(chosen.data, chosen.train))
-        return
     with tempfile.TemporaryDirectory() as folder:
         gate = Gate(ImageStore(Blobs(Path(folder) / "blobs")), Path(folder))
         if not chosen.only_altered:

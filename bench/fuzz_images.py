@@ -1,4 +1,4 @@
-"""Opens damaged pictures by the thousand and counts what happens: PNG, JPEG, TIFF, DICOM, NIfTI. Changes nothing.
+"""Opens damaged pictures by the thousand and counts what happens, in every format that is read. Changes nothing.
 
     python bench/fuzz_images.py --data PATH [--count 10000] [--seed 0] [--limit-s 20]
 
@@ -6,6 +6,9 @@ PATH holds the sample sets; pictures of them are made small, written in every fo
 to four ways: bytes changed (in the header more often), a number of 2 or 4 bytes replaced by a telling one, the end cut
 off, two pieces exchanged, a piece doubled or dropped, a piece of another file put in. What is inside a gzip file is
 damaged before it is packed, and a PNG's checksums are mended, each every other time: else damage goes no deeper.
+
+Of the formats, "region" is a part of a TIFF file, "lossless" DICOM with lossless JPEG, which is decoded by gdcm in a
+process of its own, and "series" a folder of slices, one or two of them damaged, plain or lossless.
 
 File N is the same in every run. A worker process opens one file after the other with the image store; when one ends
 the process, or takes longer than the limit, it is counted and the next process goes on behind it. Counted for each
@@ -22,11 +25,13 @@ import json
 import random
 import resource
 import selectors
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -37,6 +42,7 @@ import nibabel
 import numpy as np
 import PIL.Image
 import tifffile
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from polyclinic.core.blobs import Blobs
@@ -44,7 +50,7 @@ from polyclinic.core.case import Image
 from polyclinic.core.errors import PolyclinicError
 from polyclinic.tools.imaging.store import ImageStore
 
-FORMATS = ("PNG", "JPEG", "TIFF", "DICOM", "NIfTI")
+FORMATS = ("PNG", "JPEG", "TIFF", "region", "DICOM", "lossless", "series", "NIfTI")
 OUTCOMES = ("opened", "typed error", "other error", "crash", "beyond limit")
 BAD = OUTCOMES[2:]
 PICTURES = (
@@ -56,6 +62,7 @@ SHIPPED = (  # in pydicom, for the encodings that the sample sets lack
     "ExplVR_LitEndNoMeta.dcm", "SC_rgb_rle_2frame.dcm", "SC_rgb_small_odd_jpeg.dcm", "badVR.dcm",
 )  # fmt: skip
 MAX_SEED_BYTES = 600_000
+SLICES, SLICE_PX = 6, 64
 STARTING_S = 120.0
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 100_000)
 
@@ -66,12 +73,17 @@ def seeds(data: Path) -> dict[str, list[bytes]]:
     pictures = [_small(path) for paths in found for path in paths]
     if not pictures:
         raise SystemExit(f"no sample pictures under {data}")
+    tiffs, slices = _tiffs(pictures), _slices()
+    packed = [_lossless(one) for one in slices]
     return {
         "PNG": [_written(p, "PNG") for p in pictures] + [_written(p.convert("P"), "PNG") for p in pictures[:2]],
         "JPEG": [_written(p.convert("RGB"), "JPEG", exif=_exif()) for p in pictures]
         + [_written(pictures[0].convert("RGB"), "JPEG", progressive=True)],
-        "TIFF": _tiffs(pictures),
+        "TIFF": tiffs,
+        "region": tiffs,
         "DICOM": _dicoms(data),
+        "lossless": [packed[0], *(_lossless(shipped(name)) for name in ("CT_small.dcm", "examples_rgb_color.dcm"))],
+        "series": [*slices, *packed],
         "NIfTI": _niftis(data),
     }
 
@@ -130,7 +142,58 @@ def _dicoms(data: Path) -> list[bytes]:
         *sorted((data / "ct_totalseg_example/dicom").glob("*"))[:1],
     ]
     files = [path.read_bytes() for path in named if path.stat().st_size <= MAX_SEED_BYTES]
-    return files + [Path(str(get_testdata_file(name, download=False))).read_bytes() for name in SHIPPED]
+    return files + [shipped(name) for name in SHIPPED]
+
+
+def shipped(name: str) -> bytes:
+    return Path(str(get_testdata_file(name, download=False))).read_bytes()
+
+
+def _slices() -> list[bytes]:
+    """A series: small parts of one CT slice, one above the other."""
+    found = []
+    for number in range(SLICES):
+        header = dcmread(io.BytesIO(shipped("CT_small.dcm")))
+        part = header.pixel_array[number : number + SLICE_PX, :SLICE_PX]
+        header.Rows, header.Columns, header.PixelData = *part.shape, part.tobytes()
+        x, y, z = header.ImagePositionPatient
+        header.ImagePositionPatient, header.InstanceNumber = [x, y, z + 5 * number], number + 1
+        header.SOPInstanceUID += f".{number}"
+        found.append(_saved(header))
+    return found
+
+
+def _lossless(data: bytes) -> bytes:
+    """The DICOM file with its pixels as lossless JPEG (process 14)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gdcm's own, about how it was made
+        import gdcm
+    with tempfile.TemporaryDirectory() as folder:
+        given, to = Path(folder) / "given", Path(folder) / "to"
+        given.write_bytes(data)
+        read, change, write = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        read.SetFileName(str(given))
+        done = read.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(read.GetImage())
+        done = done and change.Change()
+        write.SetFileName(str(to))
+        write.SetFile(read.GetFile())
+        write.SetImage(change.GetOutput())
+        if not (done and write.Write()):
+            raise SystemExit("gdcm could not write a picture as lossless JPEG")
+        header, made = dcmread(given), dcmread(to)  # gdcm adds to the header what is not meant here
+    header.PixelData, header.file_meta.TransferSyntaxUID = made.PixelData, made.file_meta.TransferSyntaxUID
+    if "PlanarConfiguration" in made:
+        header.PlanarConfiguration = made.PlanarConfiguration
+    header["PixelData"].VR, header["PixelData"].is_undefined_length = "OB", True
+    return _saved(header)
+
+
+def _saved(header: Any) -> bytes:
+    buffer = io.BytesIO()
+    header.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _niftis(data: Path) -> list[bytes]:
@@ -215,17 +278,31 @@ def _mend_checksums(out: bytearray) -> None:
         at += 12 + size
 
 
-def file_number(number: int, made: dict[str, list[bytes]], seed: int) -> tuple[str, bytes]:
-    """The format and the bytes of damaged file `number`."""
+def file_number(number: int, made: dict[str, list[bytes]], seed: int, path: Path) -> Image:
+    """Damaged file `number`, written to `path`, as it is asked for; of a series, the folder `path`."""
     rng = random.Random(f"{seed}-{number}")  # noqa: S311 - repeatable, not secret
     form = FORMATS[number % len(FORMATS)]
-    return form, damaged(rng.choice(made[form]), rng.choice(made[rng.choice(FORMATS)]), rng)
+    other = rng.choice(made[rng.choice(FORMATS)])
+    if form == "series":
+        first = rng.choice((0, SLICES))
+        files = made[form][first : first + SLICES]
+        for hit in rng.sample(range(SLICES), rng.choice((1, 2))):
+            files[hit] = damaged(files[hit], other, rng)
+        path.mkdir()
+        for place, file in enumerate(files):
+            (path / str(place)).write_bytes(file)
+        return Image(path=str(path))
+    path.write_bytes(damaged(rng.choice(made[form]), other, rng))
+    if form == "region":
+        x, y, width, height = (rng.randrange(least, 60) for least in (0, 0, 1, 1))
+        return Image(path=str(path), region_px=(x, y, width, height))
+    return Image(path=str(path), modality="ct")
 
 
-def outcome(store: ImageStore, path: Path) -> tuple[str, str]:
+def outcome(store: ImageStore, image: Image) -> tuple[str, str]:
     """What taking in the file ends with, and more words where it is something that must not be."""
     try:
-        store.take_in(Image(path=str(path), modality="ct"), base=path.parent, root=None)
+        store.take_in(image, base=Path.cwd(), root=None)
     except PolyclinicError as error:
         return ("other error", "more than one line") if "\n" in str(error) else ("typed error", "")
     except BaseException as error:  # noqa: BLE001 - to be counted, whatever it is
@@ -238,15 +315,17 @@ def work(arguments: argparse.Namespace) -> None:
     made = seeds(arguments.data)
     print("ready", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        store, path = ImageStore(Blobs(Path(folder) / "blobs")), Path(folder) / "given"
+        store = ImageStore(Blobs(Path(folder) / "blobs"))
         for number in range(arguments.first, arguments.count):
-            form, data = file_number(number, made, arguments.seed)
-            path.write_bytes(data)
+            path = Path(folder) / str(number)
+            image = file_number(number, made, arguments.seed, path)
             started = time.perf_counter()
-            found, words = outcome(store, path)
-            took, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            said = {"number": number, "form": form, "outcome": found, "words": words, "s": took, "peak_mb": peak}
-            print(json.dumps(said), flush=True)
+            found, words = outcome(store, image)
+            took, form = time.perf_counter() - started, FORMATS[number % len(FORMATS)]
+            peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+            said = {"number": number, "form": form, "outcome": found, "words": words, "s": took}
+            print(json.dumps({**said, "peak_mb": peak // 1024}), flush=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def run_from(first: int, arguments: argparse.Namespace, said: list[dict[str, Any]]) -> str | None:

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(MEASURES), help="one tool instead of all")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        store = ImageStore(Blobs(Path(folder)))
+        store = ImageStore(Blobs(Path(folder) / "blobs"))
         for name, measure in MEASURES.items():
             if chosen.only in (None, name):
                 measure(chosen.data, store)

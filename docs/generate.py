@@ -90,6 +90,8 @@ def _overview(cards: Iterable[ToolCard]) -> Iterator[str]:
     for card in cards:
         images = "none" if not card.looks else ", ".join(card.modalities) or "any"
         parts = f" of {', '.join(card.body_parts)}" if card.body_parts else ""
+        parts += ", volumes only" if card.volumes_only else ""
+        parts += f", not {' or '.join(card.not_views)}" if card.not_views else ""
         yield f"| `{card.name}` | {card.version} | {_cell(images + parts)} | {_cell('; '.join(card.measures))} |"
     yield ""
 

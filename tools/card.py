@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.case import Image, Modality
 from ..core.frozen import Frozen
@@ -25,7 +25,8 @@ class Measurement(Frozen):
     `unit` is a UCUM-style unit ("%", "mm", "HU", "1" for plain numbers and probabilities); `uncertainty` is in the same
     unit; `mask` is the sha256 of a 0/255 PNG. `of` names the measurements of the same output it was worked out from.
     `finding` is the ontology's id of what it speaks of, and `says` whether the tool takes that to be there: conflicts
-    between tools are found by these two, never by reading `text`.
+    between tools are found by these two, never by reading `text`. `probability` says that the value is one: a score
+    or a ratio is none, whatever its range. Tools that measure the same thing of an image give it the same `name`.
     """
 
     name: str
@@ -38,6 +39,13 @@ class Measurement(Frozen):
     of: tuple[str, ...] = ()
     finding: str = ""
     says: Literal["present", "absent", "undecided", ""] = ""
+    probability: bool = False
+
+    @model_validator(mode="after")
+    def _is_probability(self) -> Measurement:
+        if self.probability and not (self.unit == "1" and 0 <= self.value <= 1):
+            raise ValueError(f"{self.name}: {self.value:g} {self.unit} is no probability")
+        return self
 
 
 def measured(
@@ -53,6 +61,7 @@ def measured(
     of: tuple[str, ...] = (),
     finding: str = "",
     says: Literal["present", "absent", "undecided", ""] = "",
+    probability: bool = False,
 ) -> Measurement:
     """A Measurement rounded once: `value` and the `{}` of `sentence` show the same number, with its unit.
 
@@ -62,7 +71,7 @@ def measured(
     shown = f"{rounded:.{digits}f}" + ("" if unit == "1" else f" {unit}")
     return Measurement(
         name=name, value=rounded, unit=unit, text=sentence.format(shown), uncertainty=uncertainty, box_px=box_px,
-        mask=mask, of=of, finding=finding, says=says,
+        mask=mask, of=of, finding=finding, says=says, probability=probability,
     )  # fmt: skip
 
 
@@ -88,6 +97,12 @@ class ScaledImageArguments(ImageArguments):
     """The same with the pixel spacing (row, column), which the toolbox fills in from the case, never an agent."""
 
     spacing_mm: tuple[float, float] | None = None
+
+
+class ViewedImageArguments(ScaledImageArguments):
+    """The same with the view as the case states it ("PA", "lateral"), which the toolbox fills in too."""
+
+    view: str | None = None
 
 
 class ComparedImagesArguments(ImageArguments):
@@ -134,13 +149,18 @@ class ToolResult(Frozen):
 
 
 class Figure(Frozen):
-    """A measured figure of merit: what, on which data set, on how many, with its interval."""
+    """A measured figure of merit: what, on which data set, on how many, with its interval.
+
+    `about` holds the ontology's ids of the findings, or the names of the measurements, that it is the reliability of:
+    it is said beside these alone, and a figure of anything else is about none.
+    """
 
     metric: str
     value: float
     dataset: str
     n: int
     interval: tuple[float, float] | None = None
+    about: tuple[str, ...] = ()
 
 
 class Weights(Frozen):
@@ -158,7 +178,8 @@ Shelf: TypeAlias = Literal["gate", "classical", "learned", "neural", "calculator
 
 
 class ToolCard(Frozen):
-    """What a tool says of itself. Outside `modalities` and `body_parts` (any when empty) it refuses.
+    """What a tool says of itself. Outside `modalities` and `body_parts` (any when empty) it refuses, as it does for a
+    stated view that has one of the words `not_views` in it, and with `volumes_only` for single pictures.
 
     A tool that names no modality, or is not `recommended`, is run when something asks for it by name; the others are
     run for every image of their domain. `arguments` are the JSON schemas of what an agent may state besides the image,
@@ -173,6 +194,8 @@ class ToolCard(Frozen):
     modalities: tuple[Modality, ...]
     body_parts: tuple[str, ...] = ()
     shelf: Shelf = "classical"
+    not_views: tuple[str, ...] = ()
+    volumes_only: bool = False
     recommended: bool = True
     licence: str = "Apache-2.0"
     provenance: str = "classical image analysis, no trained weights"
@@ -186,7 +209,11 @@ class ToolCard(Frozen):
     memory_mb: int = Field(default=1500, gt=0)
 
     def accepts(self, image: Image) -> bool:
-        """Whether the image's stated modality and body part lie in the tool's validity domain."""
+        """Whether the image's stated modality, body part and view, and its number of slices, lie in the domain."""
+        if self.volumes_only and (image.slices or 1) < 2:
+            return False
+        if any(word in (image.view or "").lower() for word in self.not_views):
+            return False
         part_ok = not self.body_parts or image.body_part is None or image.body_part in self.body_parts
         return (not self.modalities or image.modality in self.modalities) and part_ok
 
@@ -207,7 +234,7 @@ class Tool:
 
     def __post_init__(self) -> None:
         """Write on the card what an agent may state: every argument but those the toolbox fills in."""
-        filled_in = ScaledImageArguments.model_fields
+        filled_in = ViewedImageArguments.model_fields
         schema = self.arguments.model_json_schema()
         parts = {name: part for name, part in schema.get("properties", {}).items() if name not in filled_in}
         stated = {name: _inlined(part, schema.get("$defs", {})) for name, part in parts.items()}

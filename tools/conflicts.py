@@ -9,27 +9,20 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, TypeAlias
 
 from ..core.case import Laterality
 from ..core.evidence import Evidence
-from ..knowledge.negation import denies
-from ..knowledge.ontology import Finding, findings_in, shipped_ontology
-from ..knowledge.text import sentences, terms
+from ..knowledge.ontology import shipped_ontology
 from ..knowledge.units import convert
 from .card import Box, Figure, ToolCard
+from .reported import stated_in
 
 Says: TypeAlias = Literal["present", "absent", "undecided"]
 
-_LEFT, _RIGHT = re.compile(r"\bleft\b", re.IGNORECASE), re.compile(r"\bright\b", re.IGNORECASE)
-_BOTH = re.compile(r"\bbilateral(?:ly)?\b|\bboth\b", re.IGNORECASE)
-_SIDES = re.compile(r"\b(?:left|right|bilateral|both)(?:[ -]sided)?\b ?", re.IGNORECASE)
 _REPORT = "Report of "  # how the evidence of an earlier visit's report begins, unlike that of a condition or a drug
-_FIRST = frozenset({"enlarged"})  # of a name: what a denial by the rest of it denies ("the heart is not enlarged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +30,8 @@ class Stance:
     """What one party takes to be there or not: a tool of an image, or a report of a day.
 
     `who` is the tool's name or, where it is `reported`, "the report of DATE". `image` is the blob a tool looked at, as
-    far as its evidence names it, and `box_px` is where on it. `probability` is the tool's own, `reliability` the figure
-    that was measured for it.
+    far as its evidence names it, and `box_px` is where on it. `probability` is the tool's own, where it gives one;
+    `reliability` is the figure that was measured for this finding or measurement, never one of another.
     """
 
     finding: str
@@ -113,13 +106,12 @@ def stances(evidence: Iterable[Evidence], cards: Mapping[str, ToolCard]) -> tupl
         if item.kind == "prior_visit" and item.content.startswith(_REPORT):
             found += report_stances(item.content, item.date, evidence=item.id)
         elif item.source.kind == "tool" and item.finding and item.says:
-            card = cards.get(item.source.name)
-            chance = item.value if item.kind == "classification" and item.unit == "1" else None
             found.append(Stance(
                 finding=item.finding, says=item.says, who=item.source.name, evidence=item.id,
                 image=item.region.image if item.region else "", box_px=item.region.box_px if item.region else None,
-                laterality=item.laterality, date=item.date, reliability=_figure(card, item.finding),
-                probability=chance if chance is not None and 0 <= chance <= 1 else None,
+                laterality=item.laterality, date=item.date,
+                probability=item.value if item.kind == "classification" else None,
+                reliability=_figure(cards.get(item.source.name), item.name, item.finding),
             ))  # fmt: skip
     return tuple(found)
 
@@ -139,56 +131,12 @@ def readings(evidence: Iterable[Evidence], cards: Mapping[str, ToolCard]) -> tup
 
 
 def report_stances(text: str, date: datetime.date | None = None, *, evidence: str = "") -> tuple[Stance, ...]:
-    """The findings a report states and those it denies, with the side where a sentence names one.
-
-    What is both stated and denied of the same side counts as stated. Never raises.
-    """
+    """The findings a report states and those it denies, with the side where it names one. Never raises."""
     who = f"the report of {date.isoformat()}" if date else "the report"
-    stated = {finding.id for finding in findings_in(text)}
-    said: dict[tuple[str, Laterality | None], Says] = {}
-    for start, end in sentences(text):
-        sentence = text[start:end]
-        side, plain = _side(sentence), _SIDES.sub("", sentence)  # "no left effusion" denies an effusion as well
-        denied = {*_denied(sentence), *_denied(plain)} - {finding.id for finding in findings_in(plain)}
-        here = {finding.id for finding in findings_in(sentence)} - denied
-        for finding in here & stated:
-            said[finding, _own(finding, side)] = "present"
-        for finding in denied:
-            said.setdefault((finding, _own(finding, side)), "absent")
-    there = {key for key, says in said.items() if says == "present"}
     return tuple(
         Stance(finding=finding, says=says, who=who, reported=True, evidence=evidence, laterality=side, date=date)
-        for (finding, side), says in sorted(said.items(), key=repr)
-        if says == "present" or not any(name == finding and None in (side, other) for name, other in there)
+        for finding, says, side in stated_in(text)
     )
-
-
-def _denied(sentence: str) -> Iterator[str]:
-    """The ids of the findings that a sentence denies by a name that it holds whole."""
-    words = set(terms(sentence))
-    for finding in shipped_ontology():
-        for name, needed in _names(finding):
-            if needed <= words and (not name.isupper() or name in sentence) and denies(sentence, name):
-                yield finding.id
-                break
-
-
-@cache
-def _names(finding: Finding) -> tuple[tuple[str, frozenset[str]], ...]:
-    """Each name with the terms a sentence must hold for it to be named there."""
-    return tuple((name, frozenset(terms(name)) - _FIRST) for name in finding.names)
-
-
-def _side(sentence: str) -> Laterality | None:
-    left, right = _LEFT.search(sentence) is not None, _RIGHT.search(sentence) is not None
-    if _BOTH.search(sentence):
-        return "bilateral"
-    return None if left == right else "left" if left else "right"
-
-
-def _own(finding: str, side: Laterality | None) -> Laterality | None:
-    """The side a finding has; one whose name holds a side ("left bundle branch block") has no other."""
-    return None if {"left", "right"} & set(finding.split("-")) else side
 
 
 def _contradict(present: Stance, absent: Stance) -> bool:
@@ -268,9 +216,7 @@ def _shown(reading: Reading) -> str:
     return f"{reading.value:g}{unit} ± {reading.uncertainty:g}"
 
 
-def _figure(card: ToolCard | None, about: str) -> Figure | None:
-    """The card's figure that speaks of `about`; without one its first, for the tool as a whole."""
+def _figure(card: ToolCard | None, *about: str) -> Figure | None:
+    """The card's figure for the measurement, else for the finding; None where none was measured for either."""
     figures = card.figures if card else ()
-    wanted = set(re.findall(r"[a-z]+", about.lower()))
-    named = [figure for figure in figures if wanted and wanted <= set(re.findall(r"[a-z]+", figure.metric.lower()))]
-    return next(iter((*named, *figures)), None)
+    return next((figure for name in about for figure in figures if name in figure.about), None)

@@ -26,6 +26,7 @@ from .card import (
     Tool,
     ToolCard,
     ToolOutput,
+    ViewedImageArguments,
 )
 from .classical import (
     blood_smear_counts,
@@ -43,7 +44,7 @@ from .classical import (
 )
 from .gate import quality
 from .imaging.store import ImageStore
-from .learned import blood_cells, lung_boxes, nuclei, pneumonia, vessels
+from .learned import blood_cells, brain_tumour, haemorrhage, lung_boxes, nuclei, pneumonia, vessels
 from .neural import sam, zero_shot
 from .workers import broken, how_to_see, run_tool, shared_workers
 
@@ -68,6 +69,8 @@ TOOLS: tuple[Tool, ...] = (
     registration_difference.TOOL,
     stained_cells.TOOL,
     blood_cells.TOOL,
+    brain_tumour.TOOL,
+    haemorrhage.TOOL,
     lung_boxes.TOOL,
     nuclei.TOOL,
     pneumonia.TOOL,
@@ -253,6 +256,8 @@ def _validated(tool: Tool, arguments: dict[str, Any], case_images: Mapping[str, 
     image = case_images.get(named) if isinstance(named, str) else None
     if issubclass(tool.arguments, ScaledImageArguments):
         given["spacing_mm"] = image.spacing_mm if image is not None else None
+    if issubclass(tool.arguments, ViewedImageArguments):
+        given["view"] = image.view if image is not None else None
     try:
         request = tool.arguments.model_validate(given)
     except ValidationError as error:
@@ -282,9 +287,13 @@ def _looked_at(tool: Tool, blob: str, case_images: Mapping[str, Image]) -> Image
     if not tool.card.accepts(image):
         domain = " or ".join(tool.card.modalities) or "any modality"
         parts = f" of {' or '.join(tool.card.body_parts)}" if tool.card.body_parts else ""
+        kind, slices = ("a volume", f", {image.slices or 1} slice") if tool.card.volumes_only else ("an image", "")
+        stated = f"{image.modality or 'an image of unknown modality'}, {image.body_part or 'body part not stated'}"
+        stated += f", view {image.view}" if image.view and tool.card.not_views else ""
+        parts += f", not {' or '.join(tool.card.not_views)}" if tool.card.not_views else ""
         raise ToolRefusedError(
-            expected=f"an image of {domain}{parts} for {tool.card.name}",
-            got=f"{image.modality or 'an image of unknown modality'}, {image.body_part or 'body part not stated'}",
+            expected=f"{kind} of {domain}{parts} for {tool.card.name}",
+            got=stated + slices,
             fix="choose a tool made for this image, or another image",
         )
     return image
@@ -292,6 +301,11 @@ def _looked_at(tool: Tool, blob: str, case_images: Mapping[str, Image]) -> Image
 
 def _check_order(image: Image, earlier: Image) -> None:
     """Refuse to compare an image with itself, or with one acquired after it."""
+    if image.blob == earlier.blob:
+        raise ToolRefusedError(
+            expected="two images to compare", got="the same one twice",
+            fix="name an earlier image of the case, or ask without this tool",
+        )  # fmt: skip
     if image.acquired is not None and earlier.acquired is not None and earlier.acquired > image.acquired:
         raise ToolRefusedError(
             expected=f"an earlier image than that of {image.acquired}", got=f"one of {earlier.acquired}",

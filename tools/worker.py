@@ -3,12 +3,14 @@
 A request names a function and the classes of its arguments and output, each by module, name and file. For each request
 `{"kind": "began"}` goes back as the tool starts, then one answer: `output` with the output as JSON, `error` with an
 error of ours as it is recorded, `failed` with what else was raised, `memory` when the limit was reached, `stranger`
-when something named cannot be imported here. What a tool prints goes nowhere.
+when something named cannot be imported here, `full` when the process has no room for such a call. An answer with
+`full` is the last: the process keeps too much. What a tool prints goes nowhere.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -44,7 +46,8 @@ def main(parent: int) -> None:
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer every line of `requests` until there are no more."""
+    """Answer every line of `requests` until there are no more; memory is limited for good."""
+    room = _Room()
 
     def say(answer: Answer) -> None:
         answers.write(json.dumps(answer).encode() + b"\n")
@@ -55,10 +58,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         if "warm" in request:
             say(_warm(request["warm"]))
         else:
-            say(answer_of(request, lambda: say({"kind": "began"})))
+            answer = _answer(request, room, lambda: say({"kind": "began"}))
+            say(answer | {"full": True} if room.full() else answer)
 
 
-def answer_of(request: dict[str, Any], began: Callable[[], None]) -> Answer:
+def _answer(request: dict[str, Any], room: _Room, began: Callable[[], None]) -> Answer:
     """What comes of one call; `began` is called as the tool starts."""
     if sys.path != request["paths"]:
         sys.path[:] = request["paths"]
@@ -67,11 +71,13 @@ def answer_of(request: dict[str, Any], began: Callable[[], None]) -> Answer:
         run, arguments, output = (_located(*request[part]) for part in ("run", "arguments", "output"))
     except Exception as error:  # noqa: BLE001 - the border of a tool call: importing it runs its module
         return {"kind": "stranger", "what": type(error).__name__}
+    if not room.takes(request["memory_mb"]):
+        return {"kind": "full"}
     try:
         given = arguments.model_validate_json(request["given"])
         images = ImageStore(Blobs(Path(request["blobs"])))
         began()
-        with _limited(request["memory_mb"]):
+        with room.limited(request["memory_mb"]):
             made = run(given, images)
         if not isinstance(made, output):
             return {"kind": "failed", "what": f"a {type(made).__name__}", "fix": f"let it return {output.__name__}"}
@@ -104,26 +110,59 @@ def _warm(modules: list[str]) -> Answer:
     return {"kind": "warm"}
 
 
-@contextlib.contextmanager
-def _limited(memory_mb: int) -> Iterator[None]:
-    """At most `memory_mb` more than the process holds already. Only Linux counts what numpy and onnxruntime ask for."""
-    if sys.platform != "linux":
-        yield
-        return
-    import resource
+class _Room:
+    """The memory that calls may take here. Only Linux counts what numpy and onnxruntime ask for; elsewhere none is.
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = _held_bytes() + memory_mb * _MB
-    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    What the process holds once the first tool is imported is the ground, what the first call may take is the room. A
+    call may take what its tool states beyond what is held when it starts; a process that keeps more than KEPT of its
+    room is full; and none ever holds more than the ground and 1 + KEPT times the room, which no tool can lift.
+    """
+
+    KEPT = 0.5
+
+    def __init__(self) -> None:
+        self._ground = self._room = 0
+
+    def takes(self, memory_mb: int) -> bool:
+        """Whether a call that may take `memory_mb` can be made here; the first one settles how much that is."""
+        if not self._room:
+            self._ground, self._room = _held_bytes(), memory_mb * _MB
+        return memory_mb * _MB <= self._room and not self.full()
+
+    def full(self) -> bool:
+        """Whether earlier calls left so much that a fresh process serves the next one better."""
+        if self._keeps_much():
+            gc.collect()
+        return self._keeps_much()
+
+    @contextlib.contextmanager
+    def limited(self, memory_mb: int) -> Iterator[None]:
+        """A call that may take `memory_mb`, for which there is room."""
+        if sys.platform != "linux":
+            yield
+            return
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = self._ground + int((1 + self.KEPT) * self._room)
+        hard = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (min(_held_bytes() + memory_mb * _MB, hard), hard))
+        try:
+            yield
+        finally:
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)  # a tool may have lowered it
+            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+    def _keeps_much(self) -> bool:
+        return self._room > 0 and _held_bytes() > self._ground + self.KEPT * self._room
 
 
 def _held_bytes() -> int:
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData"))
+    """What Linux counts against the limit, and the stack."""
+    if sys.platform != "linux":
+        return 0
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _end_with(parent: int) -> None:

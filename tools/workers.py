@@ -5,7 +5,8 @@ A tool runs in a worker when its function, arguments and output can be imported 
 native code ends the process, a hanging call goes on after it was given up, and memory is not limited.
 
 Workers are started as they are needed, at most one per core, each with a single thread for arithmetic, so that a result
-does not depend on how busy or how large the machine is. They end with this process.
+does not depend on how busy or how large the machine is. One that keeps much memory, or has too little room for a call,
+makes way for a fresh one. They end with this process, and with a worker ends what its tools have started.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class _Call:
     def __init__(self, request: dict[str, Any], timeout_s: float) -> None:
         self.line = json.dumps(request).encode() + b"\n"
         self.topic = json.dumps(request.get("run"))
+        self.memory_mb: int = request.get("memory_mb", 0)
         self.timeout_s = timeout_s
         self.answer: Future[Answer] = Future()
         self._lock = threading.Lock()
@@ -65,14 +67,14 @@ class _Call:
             if not self._stopped and not self.answer.done():
                 self._stopped = why
                 if self._process is not None:
-                    self._process.kill()
+                    _kill(self._process)
 
     @contextlib.contextmanager
     def at_work(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
         with self._lock:
             self._process = process
             if self._stopped:
-                process.kill()
+                _kill(process)
         try:
             yield
         finally:
@@ -85,8 +87,8 @@ class _Call:
             return self._stopped
 
     @contextlib.contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        timer = threading.Timer(seconds, self.stop, ["late"])
+    def within(self, seconds: float, otherwise: str) -> Iterator[None]:
+        timer = threading.Timer(seconds, self.stop, [otherwise])
         timer.daemon = True
         timer.start()
         try:
@@ -103,6 +105,7 @@ class _Worker:
 
     def __init__(self, pool: Workers) -> None:
         self.topic = ""
+        self.room_mb = 0  # what the first call of the process may take settles what later ones may
         self._pool = pool
         self._process: subprocess.Popen[bytes] | None = None
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -115,7 +118,7 @@ class _Worker:
     def kill(self) -> None:
         process = self._process
         if process is not None:
-            process.kill()
+            _kill(process)
             process.wait()
 
     def _work(self) -> None:
@@ -129,28 +132,35 @@ class _Worker:
     def _answer(self, call: _Call) -> Answer:
         """What comes of `call`; the process is ended when it can serve no further one."""
         try:
-            process = self._started()
-            with call.at_work(process):
-                answer = self._exchange(process, call)
+            answer = self._asked(call)
+            if answer["kind"] == "full" and not call.stopped:
+                self._end()
+                answer = self._asked(call)
         except (OSError, RuntimeError, ValueError) as error:  # no process, no thread, or scribbled-over pipes
             answer = {"kind": "ended", "how": f"no answer that can be read ({type(error).__name__})"}
         if call.stopped:  # whatever it still said, it is being killed
             self._end()
             return {"kind": call.stopped}
-        if answer["kind"] in ("ended", "memory"):
+        if answer["kind"] in ("ended", "memory") or answer.get("full"):
             self._end()
         return answer
+
+    def _asked(self, call: _Call) -> Answer:
+        process = self._started()
+        self.room_mb = self.room_mb or call.memory_mb
+        with call.at_work(process):
+            return self._exchange(process, call)
 
     def _exchange(self, process: subprocess.Popen[bytes], call: _Call) -> Answer:
         assert process.stdin is not None
         assert process.stdout is not None
         said = b""
-        with contextlib.suppress(BrokenPipeError), call.within(_START_S):
+        with contextlib.suppress(BrokenPipeError), call.within(_START_S, "unstarted"):
             process.stdin.write(call.line)
             process.stdin.flush()
             said = process.stdout.readline()
         if b'"began"' in said[:24]:
-            with call.within(call.timeout_s):
+            with call.within(call.timeout_s, "late"):
                 said = process.stdout.readline()
         if said.endswith(b"\n"):
             return cast("Answer", json.loads(said))
@@ -171,10 +181,10 @@ class _Worker:
         return self._process
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self.room_mb = self._process, None, 0
         if process is None:
             return
-        process.kill()
+        _kill(process)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -193,7 +203,7 @@ class Workers:
         self._waiting: deque[_Call] = deque()
 
     async def run(self, request: dict[str, Any], timeout_s: float) -> Answer:
-        """The worker's answer, or `late`, `ended` with how. Cancelling ends the worker that is at it."""
+        """The worker's answer, or `unstarted`, `late`, `ended` with how. Cancelling ends the worker that is at it."""
         call = _Call(request, timeout_s)
         self._hand_out(call)
         try:
@@ -232,7 +242,7 @@ class Workers:
     def _hand_out(self, call: _Call, *, afresh: bool = False) -> None:
         with self._lock:
             if self._idle and not afresh:
-                worker = next((one for one in self._idle if one.topic == call.topic), self._idle[-1])
+                worker = min(reversed(self._idle), key=lambda one: _unfit(one, call))
                 self._idle.remove(worker)
             elif len(self._all) < self._most:
                 worker = _Worker(self)
@@ -241,6 +251,20 @@ class Workers:
                 self._waiting.append(call)
                 return
             worker.take(call)
+
+
+def _unfit(worker: _Worker, call: _Call) -> tuple[bool, bool, bool]:
+    """How little a worker suits a call: best is one that has run this tool, then one with room, then an unused one."""
+    return worker.topic != call.topic, worker.room_mb < call.memory_mb, worker.room_mb > 0
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker, even one that has ended, with what its tools have started: it leads a group of its own."""
+    if os.name != "posix":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS denies it where all have ended
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @functools.cache
@@ -289,7 +313,7 @@ def _request(tool: Tool, given: Arguments, images: ImageStore) -> dict[str, Any]
         return None
     return {
         "run": addresses[0], "arguments": addresses[1], "output": addresses[2], "given": given.model_dump_json(),
-        "blobs": os.path.abspath(images._blobs.folder), "memory_mb": tool.card.memory_mb, "paths": _paths(),
+        "blobs": os.path.abspath(images.folder), "memory_mb": tool.card.memory_mb, "paths": _paths(),
     }  # fmt: skip
 
 
@@ -322,6 +346,8 @@ def _output(tool: Tool, answer: Answer) -> ToolOutput:
         raise DecisionError.from_record(answer["error"])
     if kind == "late":
         raise TimeoutError
+    if kind == "unstarted":
+        raise broken(tool, f"no start within {_START_S:g} s: its imports take too long", f"try again, or {seen}")
     if kind == "memory":
         most = f"more memory than the {tool.card.memory_mb} MB it may take"
         raise broken(tool, most, "try a smaller picture")

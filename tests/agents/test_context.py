@@ -145,7 +145,7 @@ def test_a_hostile_passage_changes_no_tool_that_runs_and_stays_inside_its_fence(
         for number, text in enumerate((calm.text, HOSTILE))
     }
     assert any("ignore previous instructions" in item.content for item in reports[HOSTILE].evidence)
-    asked = [[(name, request["image"]) for name, request in steps(r, "tool")] for r in reports.values()]
+    asked = [sorted((name, request["image"]) for name, request in steps(r, "tool")) for r in reports.values()]
     assert asked[0] == asked[1]
     prompts = [part["text"] for _, request in steps(reports[HOSTILE], "chat")
                for message in request["messages"] for part in message["content"] if part["type"] == "text"]  # fmt: skip

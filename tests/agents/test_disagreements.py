@@ -19,7 +19,7 @@ def _present(arguments: ImageArguments, images: ImageStore) -> Opinionated:
     return Opinionated(
         pneumonia=measured(
             "pneumonia_probability", 0.91, "1", "The probability of pneumonia is {}.", digits=2, finding="pneumonia",
-            says="present",
+            says="present", probability=True,
         )
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ def _absent(arguments: ImageArguments, images: ImageStore) -> Opinionated:
 def _tool(name: str, run: Callable[[ImageArguments, ImageStore], Opinionated], auroc: float) -> Tool:
     card = ToolCard(
         name=name, version="1.0.0", summary="Looks for pneumonia.", measures=("pneumonia",), modalities=("xray",),
-        figures=(Figure(metric="AUROC of pneumonia", value=auroc, dataset="a set", n=50),),
+        figures=(Figure(metric="AUROC of pneumonia", value=auroc, dataset="a set", n=50, about=("pneumonia",)),),
     )  # fmt: skip
     return Tool(card=card, arguments=ImageArguments, output=Opinionated, run=run)
 

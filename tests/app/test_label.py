@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pydicom
 import pytest
 import skimage.data
 import typer
+from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
 
 from polyclinic.app.label import LabelFile, Terminal, label
+from polyclinic.core.case import pseudonym
 from polyclinic.core.errors import InputError
 from polyclinic.tools.neural.heads import head_tool, read_head
 
@@ -94,6 +97,46 @@ def test_a_label_file_answers_and_its_groups_are_kept(command: typer.Typer, pict
     assert sum(read_head(tmp_path / "other").card.labelled.values()) == 6
 
 
+def test_patients_come_from_names_files_of_answers_and_headers(
+    command: typer.Typer, pictures: Path, tmp_path: Path
+) -> None:
+    for file in sorted(pictures.glob("*/*.png")):
+        file.rename(file.with_name(f"{file.parent.name}{int(file.stem) // 4}_{file.name}"))
+    unknown = CliRunner().invoke(command, arguments(pictures, tmp_path / "a", "--answers", "folders"))
+    assert "The patient of 16 of 16 labelled pictures is not known: pictures of one patient may lie" in unknown.output
+    assert "Name patients with --group, or in the column group of" in unknown.output
+    assert any("both sides of a fold" in limit for limit in head_tool(tmp_path / "a").card.limits)
+    named = arguments(pictures, tmp_path / "b", "--answers", "folders", "--group", r"^(\w+?)_")
+    done = CliRunner().invoke(command, named)
+    assert "is not known" not in done.output
+    assert read_head(tmp_path / "b").card.groups == 4
+    assert not any("both sides of a fold" in limit for limit in head_tool(tmp_path / "b").card.limits)
+    kept = LabelFile(tmp_path / "b/labels.csv", pictures).read()
+    assert {group for _, group in kept.values()} == {
+        pseudonym(f"{kind}{n}") for kind in ("brick", "grass") for n in (0, 1)
+    }
+    answers = arguments(pictures, tmp_path / "c", "--answers", str(tmp_path / "b/labels.csv"))
+    assert CliRunner().invoke(command, answers).exit_code == 0
+    assert read_head(tmp_path / "c").card.groups == 4
+
+
+def test_the_patient_in_a_dicom_header_is_never_stored_as_read(command: typer.Typer, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    header = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    header.PatientID = "Hudson^1951"
+    for number, kind in enumerate(("a", "a", "b", "b")):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        header.PixelData = np.roll(header.pixel_array, 30 * number, axis=0).tobytes()
+        header.save_as(folder / kind / f"{number}.dcm")
+    out = tmp_path / "head"
+    done = CliRunner().invoke(
+        command, [str(folder), "--out", str(out), "--classes", "a,b", "--answers", "folders", "--most", "4"]
+    )
+    assert done.exit_code == 0, done.output
+    assert {group for _, group in LabelFile(out / "labels.csv", folder).read().values()} == {pseudonym("Hudson^1951")}
+    assert all(b"Hudson" not in file.read_bytes() for file in out.iterdir())
+
+
 def test_equal_labels_give_an_equal_head(command: typer.Typer, pictures: Path, tmp_path: Path) -> None:
     for name in ("a/head", "b/head"):
         CliRunner().invoke(command, arguments(pictures, tmp_path / name, "--answers", "folders", "--most", "8"))
@@ -129,6 +172,10 @@ def test_what_is_no_picture_is_named_and_left_out(command: typer.Typer, pictures
         (["--modality", "xrays"], "--modality blood_smear"),
         (["--answers", "nowhere.csv"], "a CSV file, or the word folders"),
         (["--encoder", "nowhere"], "radiomics, minilm, a model's folder"),
+        (["--group", "("], "a regular expression that has one group; got '('"),
+        (["--group", "name"], "a regular expression that has one group; got 0 groups in 'name'"),
+        (["--group", "(patient)"], "names that --group '(patient)' finds a patient in; got '0.png'"),
+        (["--labels", "."], "a CSV file with the columns picture and class; got Is a directory in '.'"),
     ],
 )
 def test_what_cannot_be_used_is_told(
@@ -137,6 +184,17 @@ def test_what_cannot_be_used_is_told(
     done = CliRunner().invoke(command, [*arguments(pictures, tmp_path / "head"), *more])
     assert isinstance(done.exception, InputError)
     assert said in str(done.exception)
+
+
+def test_a_folder_of_a_head_that_cannot_be_one_is_told(command: typer.Typer, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for out, said in (
+        (tmp_path / "file", "File exists"), (tmp_path / "file/head", "Not a directory"),
+        (pictures, "beside the pictures"), (tmp_path, "a folder of the head's own"),
+    ):  # fmt: skip
+        done = CliRunner().invoke(command, arguments(pictures, out))
+        assert isinstance(done.exception, InputError)
+        assert said in str(done.exception)
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "picture,class\nx\n", "picture,class\n,brick\n"])

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import pytest
 
@@ -25,6 +29,7 @@ from polyclinic.core.errors import InputError
 from polyclinic.tools.card import Arguments, ComparedImagesArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from polyclinic.tools.imaging.store import ImageStore
 from polyclinic.tools.registry import TOOLS, Toolbox
+from tests.tools.imaging.headers import ct_slice, header_bytes
 
 
 class Weight(Arguments):
@@ -162,3 +167,36 @@ async def test_a_real_server_answers_over_standard_input_and_output(folder: Path
 def test_the_served_folder_must_exist(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--root with a folder"):
         serve_stdio(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 0)])
+def test_a_server_that_is_told_to_end_ends_and_leaves_nothing_behind(
+    number: signal.Signals, code: int, folder: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    dated = ct_slice(np.arange(4_096, dtype=np.int16).reshape(64, 64), AcquisitionDate="20200310")
+    (folder / "ct.dcm").write_bytes(header_bytes(dated))
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("polyclinic"), "tools", "serve", "--root", folder],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)},
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(method: str, **more: Any) -> None:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps({"jsonrpc": "2.0", "method": method, **more}).encode() + b"\n")
+            process.stdin.flush()
+
+        ask("initialize", id=1, params=client)
+        assert process.stdout.readline()
+        ask("notifications/initialized")
+        ask("tools/call", id=2, params={"name": "image_quality", "arguments": {"image": "ct.dcm"}})
+        assert json.loads(process.stdout.readline())["result"]["structuredContent"]["verdict"]
+        assert {path.name for path in temporary.glob("*/*")} == {"blobs", ".salt"}
+        process.send_signal(number)  # its standard input stays open
+        assert process.wait(30) == code
+    assert list(temporary.iterdir()) == []

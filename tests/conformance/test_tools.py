@@ -165,7 +165,7 @@ async def test_another_modality_is_refused(tool: Tool, images: dict[str, Image],
     if required - {"image", "earlier"}:
         pytest.skip("it has arguments of its own, which are checked first")
     given = dict.fromkeys(sorted(required), image.blob)
-    with pytest.raises(ToolRefusedError, match=r"expected an image of "):
+    with pytest.raises(ToolRefusedError, match=r"expected an? (image|volume) of "):
         await Toolbox([tool]).run(named(tool), given, {str(image.blob): image}, ImageStore(blobs))
 
 

@@ -15,7 +15,8 @@ from polyclinic.tools.conflicts import Reading, Stance, conflicts, readings, rep
 
 DAY = datetime.date(2021, 3, 4)
 IMAGE, OTHER = "a" * 64, "b" * 64
-AUROC = Figure(metric="AUROC", value=0.86, dataset="NIH", n=112, interval=(0.79, 0.92))
+ABOUT = ("pneumonia", "cup_disc_ratio")
+AUROC = Figure(metric="AUROC", value=0.86, dataset="NIH", n=112, interval=(0.79, 0.92), about=ABOUT)
 CARDS = {
     "xray_pneumonia": ToolCard(
         name="xray_pneumonia", version="1", summary="s", measures=(), modalities=("xray",), figures=(AUROC,)
@@ -106,7 +107,7 @@ def test_which_stances_contradict_each_other(one: Stance, other: Stance, many: i
         ("No pneumothorax.", {("pneumothorax", "absent", None)}),
         ("No evidence of pneumonia or pleural effusion.",
          {("pneumonia", "absent", None), ("pleural-effusion", "absent", None)}),
-        ("Pneumonia cannot be excluded.", {("pneumonia", "present", None)}),
+        ("Pneumonia cannot be excluded.", set()),
         ("The heart is not enlarged.", {("cardiomegaly", "absent", None)}),
         ("Left pleural effusion. No right pleural effusion.",
          {("pleural-effusion", "present", "left"), ("pleural-effusion", "absent", "right")}),
@@ -164,11 +165,18 @@ def test_a_value_without_an_uncertainty_says_nothing_of_a_difference() -> None:
     assert readings(items, CARDS) == ()
 
 
-def test_the_figure_that_speaks_of_the_finding_is_chosen() -> None:
-    figures = (AUROC, Figure(metric="pneumonia sensitivity", value=0.8, dataset="NIH", n=60))
+@pytest.mark.parametrize(
+    ("about", "chosen"),
+    [(("pneumonia",), True), (("p",), True), (("effusion", "pneumonia"), True), (("effusion",), False), ((), False)],
+)
+def test_only_a_figure_about_the_finding_or_the_measurement_is_its_reliability(
+    about: tuple[str, ...], chosen: bool
+) -> None:
+    other = Figure(metric="pneumonia present, refused share", value=0.1, dataset="NIH", n=9)
+    figures = (other, Figure(metric="sensitivity", value=0.8, dataset="NIH", n=60, about=about))
     card = CARDS["xray_pneumonia"].model_copy(update={"figures": figures})
     (found,) = stances([seen("present")], {card.name: card})
-    assert found.reliability == figures[1]
+    assert found.reliability == (figures[1] if chosen else None)
 
 
 parties = st.builds(

@@ -83,8 +83,23 @@ def test_recommended_cards_fit_the_modality_and_the_gate_is_not_among_them() -> 
         return [card.name for card in Toolbox().recommended(Image(blob=BLOB, modality=modality))]
 
     assert names("fundus") == ["fundus_bright_lesions", "fundus_disc", "fundus_vessels_net"]
-    assert names("ct") == ["hounsfield"]
+    assert names("ct") == ["haemorrhage", "hounsfield"]
+    assert names("mr") == ["brain_tumour"]
     assert names(None) == []
+
+
+def test_a_tool_for_volumes_is_recommended_for_volumes_alone() -> None:
+    def names(slices: int | None) -> set[str]:
+        return {card.name for card in Toolbox().recommended(Image(blob=BLOB, modality="ct", slices=slices))}
+
+    assert names(40) - names(None) == {"ct_volumes"}
+    assert names(1) == names(None)
+
+
+async def test_a_single_picture_is_no_volume(store: ImageStore) -> None:
+    image = Image(blob=BLOB, modality="ct")
+    with pytest.raises(ToolRefusedError, match=r"a volume of ct for ct_volumes; got ct, .*, 1 slice;"):
+        await Toolbox().run("ct_volumes", {"image": BLOB}, {BLOB: image}, store)
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
@@ -230,6 +245,12 @@ async def test_both_compared_images_must_be_of_the_case_and_the_domain(
         images[EARLIER] = Image.model_validate({"blob": EARLIER, **earlier})
     with pytest.raises(ToolRefusedError, match=got):
         await Toolbox([COMPARE]).run("compare", {"image": BLOB, "earlier": EARLIER}, images, store)
+
+
+async def test_an_image_is_not_compared_with_itself(store: ImageStore) -> None:
+    images = {BLOB: Image.model_validate({"blob": BLOB, "modality": "ct"})}
+    with pytest.raises(ToolRefusedError, match="expected two images to compare; got the same one twice"):
+        await Toolbox([COMPARE]).run("compare", {"image": BLOB, "earlier": BLOB}, images, store)
 
 
 async def test_an_earlier_image_is_compared(store: ImageStore) -> None:

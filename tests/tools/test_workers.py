@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import io
 import json
 import os
 import signal
@@ -104,6 +103,35 @@ def lacks(given, images):
 
 def other(given, images):
     return ToolOutput()
+
+
+KEPT = []
+
+
+def keeps(given, images):
+    KEPT.append(bytearray(int(given.note) << 20))
+    return Said(note=f"{os.getpid()} {sum(map(len, KEPT)) >> 20}")
+
+
+def lifts(given, images):
+    import resource
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    return Said(note=str(len(bytearray(int(given.note) << 20)) >> 20))
+
+
+def forks(given, images):
+    import subprocess
+    child = subprocess.Popen(["sleep", "60"])
+    Path(given.note).write_text(str(child.pid))
+    time.sleep(60)
+
+
+def forks_and_leaves(given, images):
+    import subprocess
+    child = subprocess.Popen(["sleep", "60"])
+    Path(given.note).write_text(str(child.pid))
+    os._exit(3)
 '''
 
 
@@ -195,6 +223,57 @@ async def test_a_tool_that_wants_too_much_memory_is_stopped(call: Callable[..., 
     assert (await call("grabs", memory_mb=2000)).note == str(float(200 << 20))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what numpy asks for")
+async def test_a_worker_that_keeps_much_makes_way_for_a_fresh_one(call: Callable[..., Any]) -> None:
+    kept = [tuple(map(int, (await call("keeps", "100", memory_mb=300)).note.split())) for _ in range(6)]
+    assert [held for _, held in kept] == [100, 200] * 3
+    assert len({pid for pid, _ in kept}) == 3
+    assert (await call("process", memory_mb=300)).note.split()[0] not in {str(pid) for pid, _ in kept}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what numpy asks for")
+async def test_a_call_takes_no_more_than_its_own_memory_whoever_ran_before(call: Callable[..., Any]) -> None:
+    for before in (16, 64, 300, 1500):
+        await call("echo", memory_mb=before)
+        with pytest.raises(ToolBrokenError, match="got more memory than the 300 MB it may take"):
+            await call("keeps", "400", memory_mb=300)
+        await call("echo", memory_mb=before)
+        assert (await call("keeps", "250", memory_mb=300)).note.split()[1] == "250"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what numpy asks for")
+async def test_a_tool_cannot_lift_its_limit(call: Callable[..., Any]) -> None:
+    with pytest.raises(ToolBrokenError, match="got more memory than the 300 MB it may take"):
+        await call("lifts", "900", memory_mb=300)
+    assert (await call("lifts", "900", memory_mb=1000)).note == "900"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what numpy asks for")
+async def test_a_tool_that_needs_more_than_a_worker_has_room_for_gets_a_fresh_one(call: Callable[..., Any]) -> None:
+    small = (await call("process", memory_mb=64)).note
+    large = (await call("process", memory_mb=2000)).note
+    assert small != large
+    assert (await call("grabs", memory_mb=2000)).note == str(float(200 << 20))
+    assert (await call("process", memory_mb=64)).note == large, "there is room for a small call in a large worker"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs groups of processes")
+@pytest.mark.parametrize("name", ["forks", "forks_and_leaves"])
+async def test_what_a_tool_started_ends_with_its_worker(name: str, call: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(ToolBrokenError, match=r"no result after 0\.5 s|its process ended: exit code 3"):
+        await call(name, str(tmp_path / "pid"), timeout_s=0.5)
+    assert await asyncio.to_thread(_gone, int((tmp_path / "pid").read_text()))
+
+
+async def test_imports_that_take_too_long_are_told_as_such(
+    call: Callable[..., Any], module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_START_S", 0.5)
+    await asyncio.to_thread(_import_slowly, Path(str(module.__file__)))
+    with pytest.raises(ToolBrokenError, match=r"no start within 0\.5 s: its imports take too long; try again, or type"):
+        await call("echo", timeout_s=30.0)
+
+
 async def test_a_cancelled_call_leaves_no_process_and_no_slot_behind(call: Callable[..., Any], tmp_path: Path) -> None:
     running = asyncio.ensure_future(call("hangs", str(tmp_path / "pid")))
     waiting = asyncio.ensure_future(call("echo", "never"))
@@ -267,9 +346,11 @@ def test_the_protocol_is_lines_of_json(module: ModuleType, tmp_path: Path) -> No
     lost = request | {"run": ["no_such_module", "run", "x.py"]}
     cases = [{"warm": ["json"]}, request, lost, request | {"run": _of(module.raises)},
              request | {"run": _of(module.refuses)}, request | {"run": _of(module.other)}]  # fmt: skip
-    answers = io.BytesIO()
-    worker.serve(io.BytesIO(b"".join(json.dumps(case).encode() + b"\n" for case in cases)), answers)
-    said = [json.loads(line) for line in answers.getvalue().splitlines()]
+    done = subprocess.run(
+        [sys.executable, "-m", worker.__name__, str(os.getpid())], check=True, capture_output=True,
+        input=b"".join(json.dumps(case).encode() + b"\n" for case in cases),
+    )  # fmt: skip
+    said = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["kind"] for answer in said] == [
         "warm", "began", "output", "stranger", "began", "failed", "began", "error", "began", "failed",
     ]  # fmt: skip
@@ -344,6 +425,10 @@ assert ask() == first
 
 def _of(part: Any) -> list[str]:
     return [part.__module__, part.__qualname__, str(sys.modules[part.__module__].__file__)]
+
+
+def _import_slowly(file: Path) -> None:
+    file.write_text("import time; time.sleep(60)\n" + file.read_text())
 
 
 def _written(path: Path) -> str:

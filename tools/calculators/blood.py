@@ -9,7 +9,18 @@ from pydantic import Field
 from ..card import Arguments
 from .amounts import Amount
 from .points import LOWEST, Calculated, Published, chosen, flag, refused, shown, stepped, when
-from .quantities import Creatinine, Glucose, Haemoglobin, Inr, Platelets, Sodium, Temperature, WhiteCells
+from .quantities import (
+    CREATININE,
+    GLUCOSE,
+    Creatinine,
+    Glucose,
+    Haemoglobin,
+    Inr,
+    Platelets,
+    Sodium,
+    Temperature,
+    WhiteCells,
+)
 
 if TYPE_CHECKING:
     from ..imaging.store import ImageStore
@@ -226,6 +237,8 @@ LRINEC = Published(
 
 
 def _lrinec(given: SoftTissue, images: ImageStore) -> Calculated:
+    """The source's bounds are 141 umol/L of creatinine, in whole umol/L (1.6 mg/dL, which is 141.4, is not above it),
+    and 10 mmol/L of glucose."""
     protein, cells = given.c_reactive_protein, given.white_cells
     return LRINEC.scored((
         when("C-reactive protein", protein >= 150, shown(protein, "mg/L"), "from 150 mg/L", 4),
@@ -234,8 +247,10 @@ def _lrinec(given: SoftTissue, images: ImageStore) -> Calculated:
         when("haemoglobin", given.haemoglobin <= 13.5, shown(given.haemoglobin, "g/dL"),
              "1 up to 13.5, 2 below 11 g/dL", 2 if given.haemoglobin < 11 else 1),
         when("sodium", given.sodium < 135, shown(given.sodium, "mmol/L"), "below 135 mmol/L", 2),
-        when("creatinine", given.creatinine > 1.6, shown(given.creatinine, "mg/dL"), "above 1.6 mg/dL", 2),
-        when("glucose", given.glucose > 180, shown(given.glucose, "mg/dL"), "above 180 mg/dL"),
+        when("creatinine", given.creatinine >= CREATININE.read("141.5 umol/L"), shown(given.creatinine, "mg/dL"),
+             "above 141 umol/L (1.6 mg/dL)", 2),
+        when("glucose", given.glucose > GLUCOSE.read("10 mmol/L"), shown(given.glucose, "mg/dL"),
+             "above 10 mmol/L (180 mg/dL)"),
     ))  # fmt: skip
 
 

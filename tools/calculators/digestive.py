@@ -8,8 +8,18 @@ from pydantic import Field
 
 from ..card import Arguments
 from .amounts import Amount, Sex
-from .points import LOWEST, Calculated, Published, chosen, flag, shown, stepped, when
-from .quantities import AdultAge, ComaScale, Haemoglobin, HeartRate, SystolicPressure, Temperature, Urea, WhiteCells
+from .points import LOWEST, Calculated, Published, chosen, flag, half_up, shown, stepped, when
+from .quantities import (
+    UREA,
+    AdultAge,
+    ComaScale,
+    Haemoglobin,
+    HeartRate,
+    SystolicPressure,
+    Temperature,
+    Urea,
+    WhiteCells,
+)
 
 if TYPE_CHECKING:
     from ..imaging.store import ImageStore
@@ -39,9 +49,11 @@ BLATCHFORD = Published(
 
 
 def _blatchford(given: UpperBleeding, images: ImageStore) -> Calculated:
+    """The source's bounds of urea are in mmol/L with one decimal, and so urea is compared: a urea nitrogen of 18.2,
+    22.4, 28 or 70 mg/dL, as the usual tables round the bounds, is then 6.5, 8.0, 10.0 or 25.0 mmol/L."""
     blood = ((LOWEST, 6.0), (10, 1), (12, 0)) if given.sex == "female" else ((LOWEST, 6.0), (10, 3), (12, 1), (13, 0))
     return BLATCHFORD.scored((
-        stepped("urea", given.urea, "mmol/L", ((6.5, 2), (8, 3), (10, 4), (25, 6))),
+        stepped("urea", half_up(10 * given.urea) / 10, "mmol/L", ((6.5, 2), (8, 3), (10, 4), (25, 6))),
         stepped("haemoglobin", given.haemoglobin, "g/dL", blood),
         stepped("systolic pressure", given.systolic, "mmHg", ((LOWEST, 3), (90, 2), (100, 1), (110, 0))),
         when("pulse", given.pulse >= 100, shown(given.pulse, "/min"), "from 100 /min"),
@@ -106,13 +118,10 @@ BISAP = Published(
     limits=("Adults with acute pancreatitis, values of the first 24 hours.",),
 )  # fmt: skip
 
-_UREA_25 = 25 * 10 / 28.014
-"""25 mg/dL of urea nitrogen in mmol/L of urea."""
-
 
 def _bisap(given: Pancreatitis, images: ImageStore) -> Calculated:
     return BISAP.scored((
-        when("urea", round(given.urea, 6) > round(_UREA_25, 6), shown(given.urea, "mmol/L"),
+        when("urea", given.urea > UREA.read("25 mg/dL"), shown(given.urea, "mmol/L"),
              "above 8.92 mmol/L (25 mg/dL of urea nitrogen)"),
         when("mental status", given.coma_scale < 15, f"Glasgow Coma Scale {given.coma_scale:g}", "below 15"),
         when("SIRS", given.sirs_criteria >= 2, f"{given.sirs_criteria:g} criteria", "from 2 criteria"),

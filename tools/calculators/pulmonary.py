@@ -10,6 +10,7 @@ from ..card import Arguments
 from .amounts import Amount, Sex
 from .points import LOWEST, Calculated, Component, Published, flag, refused, shown, term, when
 from .quantities import (
+    UREA,
     AdultAge,
     ArterialCarbonDioxide,
     ArterialOxygen,
@@ -131,6 +132,8 @@ def _psi(given: PneumoniaSeverity, images: ImageStore) -> Calculated:
 
 
 def _psi_tests(given: PneumoniaSeverity) -> tuple[Component, ...]:
+    """The bounds are those in mg/dL and mmHg, which the source prints first; its 11 and 14 mmol/L are roundings."""
+
     def tested(item: str, value: float | None, unit: str, bad: bool, rule: str, points: float) -> Component:
         return when(item, bad, "not measured" if value is None else shown(value, unit), rule, points)
 
@@ -142,7 +145,14 @@ def _psi_tests(given: PneumoniaSeverity) -> tuple[Component, ...]:
     effusion = {None: "not measured", True: "yes", False: "no"}[given.pleural_effusion]
     return (
         tested("arterial pH", ph, "1", ph is not None and ph < 7.35, "below 7.35", 30),
-        tested("urea", urea, "mmol/L", urea is not None and urea >= 11, "from 11 mmol/L", 20),
+        tested(
+            "urea",
+            urea,
+            "mmol/L",
+            urea is not None and urea >= UREA.read("30 mg/dL"),
+            "from 10.7 mmol/L (30 mg/dL of urea nitrogen)",
+            20,
+        ),
         tested("sodium", sodium, "mmol/L", sodium is not None and sodium < 130, "below 130 mmol/L", 20),
         tested("glucose", glucose, "mg/dL", glucose is not None and glucose >= 250, "from 250 mg/dL", 10),
         tested("haematocrit", haematocrit, "%", haematocrit is not None and haematocrit < 30, "below 30 %", 10),

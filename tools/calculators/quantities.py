@@ -2,6 +2,10 @@
 
 The ranges keep out what cannot be (a creatinine of 0) and what was typed in another unit; where a formula holds is
 said by the calculator.
+
+A bound of a score is compared as its source publishes it. Where the source uses another unit than the quantity has
+here, the bound is read as a patient's value is (`UREA.read("30 mg/dL")`), so that the two meet; where it prints a
+bound in two units (SOFA), the first counts and the other is its rounding.
 """
 
 from __future__ import annotations
@@ -50,12 +54,10 @@ ComaScale: TypeAlias = Annotated[
     float, Amount(what="Glasgow Coma Scale", unit="points", low=3, high=15, whole=True, example=14)
 ]
 
-Creatinine: TypeAlias = Annotated[
-    float,
-    Amount(
-        what="serum creatinine", unit="mg/dL", low=0.1, high=30, also=("umol/L",), substance="creatinine", example=1.2
-    ),
-]
+CREATININE = Amount(
+    what="serum creatinine", unit="mg/dL", low=0.1, high=30, also=("umol/L",), substance="creatinine", example=1.2
+)
+Creatinine: TypeAlias = Annotated[float, CREATININE]
 Bilirubin: TypeAlias = Annotated[
     float,
     Amount(
@@ -66,16 +68,13 @@ Albumin: TypeAlias = Annotated[
     float, Amount(what="serum albumin", unit="g/dL", low=0.5, high=7, also=("g/L",), substance="albumin", example=3.6)
 ]
 Inr: TypeAlias = Annotated[float, Amount(what="INR", unit="1", low=0.5, high=20, example=1.3)]
-Glucose: TypeAlias = Annotated[
-    float, Amount(what="glucose", unit="mg/dL", low=10, high=2000, also=("mmol/L",), substance="glucose", example=110)
-]
-Urea: TypeAlias = Annotated[
-    float,
-    Amount(
-        what="blood urea in mmol/L, or blood urea nitrogen (BUN) in mg/dL", unit="mmol/L", low=0.3, high=100,
-        also=("mg/dL",), substance="urea nitrogen", example=6.5,
-    ),
-]  # fmt: skip
+GLUCOSE = Amount(what="glucose", unit="mg/dL", low=10, high=2000, also=("mmol/L",), substance="glucose", example=110)
+Glucose: TypeAlias = Annotated[float, GLUCOSE]
+UREA = Amount(
+    what="blood urea in mmol/L, or blood urea nitrogen (BUN) in mg/dL", unit="mmol/L", low=0.3, high=100,
+    also=("mg/dL",), substance="urea nitrogen", example=6.5,
+)  # fmt: skip
+Urea: TypeAlias = Annotated[float, UREA]
 Sodium: TypeAlias = Annotated[
     float,
     Amount(what="serum sodium", unit="mmol/L", low=90, high=210, also=("mEq/L",), substance="sodium", example=138),

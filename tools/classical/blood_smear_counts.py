@@ -214,6 +214,7 @@ TOOL = Tool(
                 dataset="BCCD validation",
                 n=87,
                 interval=(4.781, 6.426),
+                about=("red cells in the picture",),
             ),
             Figure(
                 metric="white cell count, mean absolute error",
@@ -221,6 +222,7 @@ TOOL = Tool(
                 dataset="BCCD validation",
                 n=87,
                 interval=(0.0, 0.057),
+                about=("white cells in the picture",),
             ),
             Figure(
                 metric="platelet count, mean absolute error",
@@ -228,6 +230,7 @@ TOOL = Tool(
                 dataset="BCCD validation",
                 n=87,
                 interval=(0.483, 0.874),
+                about=("platelets in the picture",),
             ),
         ),
         limits=(

@@ -7,11 +7,12 @@ widest inner thorax. Columns and rows come from the fields' own borders, so an e
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ...core.errors import ToolRefusedError
-from ..card import Box, Figure, Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
+from ..card import Box, Figure, Measurement, Tool, ToolCard, ToolOutput, ViewedImageArguments, measured
 from ..pictures import COLOURS, Drawn, as_picture, overlay
 from .lung_fields import Lungs, lung_fields
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..imaging.store import ImageStore
 
 _LEAST_MATCH, _MOST_COLOUR = 0.6, 25.0
+_PA = re.compile(r"\s*(pa\b|postero-?anterior)", re.I)
 
 
 class ChestLungs(ToolOutput):
@@ -89,7 +91,7 @@ def open_radiograph(images: ImageStore, blob: str) -> NDArray[np.uint8]:
     return np.asarray(picture.astype(np.float32).mean(axis=2).round(), dtype=np.uint8)
 
 
-def _run(arguments: ScaledImageArguments, images: ImageStore) -> ChestLungs:
+def _run(arguments: ViewedImageArguments, images: ImageStore) -> ChestLungs:
     grey = open_radiograph(images, arguments.image)
     lungs = lung_fields(grey)
     if lungs.match < _LEAST_MATCH:
@@ -138,7 +140,8 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> ChestLungs:
         ),
         ratio=measured(
             "cardiothoracic ratio", ratio, "1", "The cardiothoracic ratio is {}.", digits=2, uncertainty=_RATIO_ERROR,
-            of=("transverse cardiac diameter", "inner thoracic width"), finding="cardiomegaly", says=_says(ratio),
+            of=("transverse cardiac diameter", "inner thoracic width"), finding="cardiomegaly",
+            says=_says(ratio, arguments.view),
         ),
         overlay=images.put_picture(_drawn(grey, lungs, found, ratio, arguments.spacing_mm)),
         limitations=(
@@ -148,9 +151,9 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> ChestLungs:
     )  # fmt: skip
 
 
-def _says(ratio: float) -> Literal["present", "absent", "undecided"]:
-    """What a ratio says of the heart's size, undecided within its uncertainty of 0.5."""
-    if abs(ratio - 0.5) <= _RATIO_ERROR:
+def _says(ratio: float, view: str | None) -> Literal["present", "absent", "undecided"]:
+    """What a ratio says of the heart's size: undecided within its uncertainty of 0.5, and on another view than PA."""
+    if abs(ratio - 0.5) <= _RATIO_ERROR or (view and not _PA.match(view)):
         return "undecided"
     return "present" if ratio > 0.5 else "absent"
 
@@ -202,6 +205,7 @@ TOOL = Tool(
         measures=("lung fields in % of the picture", "cardiac and thoracic widths in mm or px", "cardiothoracic ratio"),
         modalities=("xray",),
         body_parts=("chest", "thorax"),
+        not_views=("lateral", "oblique"),
         figures=(
             Figure(
                 metric="IoU of lung boxes, which are drawn with a margin",
@@ -224,6 +228,7 @@ TOOL = Tool(
                 dataset="VQA-RAD",
                 n=19,
                 interval=(0.671, 1.0),
+                about=("cardiomegaly",),
             ),
             Figure(
                 metric="share of pictures without finding whose ratio is above 0.5",
@@ -236,14 +241,14 @@ TOOL = Tool(
         limits=(
             "No hand-drawn lung fields or measured ratios were at hand: borders were compared with boxes only.",
             "Hearts that readers call enlarged measured 0.47 to 0.54 here, others 0.38 to 0.50: the ratio reads low. "
-            "Within 0.06 of 0.5 it claims nothing.",
+            "Within 0.06 of 0.5, and on a view that is stated and not PA, it claims nothing.",
             "A lung that is consolidated as a whole is outlined by the usual shape, not by what is seen; effusion that "
             "hides the heart's border or the diaphragm misleads both widths.",
             "The outlines' preferred size was chosen on a third of the pictures with boxes: those figures are "
             "optimistic.",
         ),
     ),
-    arguments=ScaledImageArguments,
+    arguments=ViewedImageArguments,
     output=ChestLungs,
     run=_run,
 )

@@ -251,7 +251,7 @@ TOOL = Tool(
         summary="Measures lung, gas, fat, soft tissue and bone of a CT volume in millilitres, by Hounsfield units.",
         measures=("volumes in mL", "mean lung attenuation in HU", "share of the lung below -950 HU in %"),
         modalities=("ct",),
-        recommended=False,
+        volumes_only=True,
         figures=(
             Figure(
                 metric="Dice of the lung with TotalSegmentator's reference output, itself a model's",

@@ -179,6 +179,7 @@ TOOL = Tool(
                 dataset="DSB 2018 fluorescence",
                 n=19,
                 interval=(0.081, 0.167),
+                about=("nuclei_count",),
             ),
         ),
         limits=(

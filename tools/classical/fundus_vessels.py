@@ -192,6 +192,7 @@ TOOL = Tool(
                 dataset="CHASE_DB1",
                 n=28,
                 interval=(0.632, 1.171),
+                about=("vessel_density",),
             ),
         ),
         limits=("No distinction of arteries and veins.", "Fine vessels below about 3 px of 640 are missed."),

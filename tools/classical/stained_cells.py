@@ -170,6 +170,7 @@ TOOL = Tool(
                 dataset="DSB 2018 stained",
                 n=9,
                 interval=(0.151, 0.459),
+                about=("nuclei_count",),
             ),
         ),
         limits=(

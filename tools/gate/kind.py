@@ -8,11 +8,13 @@ Bishop, J R Stat Soc B 1999;61:611-622). The numbers in kind_of_picture.npz are 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ...core.canonical import sha256
 from ...core.case import Modality
 from ...core.errors import SetupError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS = Path(__file__).with_name("kind_of_picture.npz")
+SHA256 = "90a75c379838d04006c79f95e088922849fd9f6b9e338299fa760ba3cd2500fc"
 SURE = 0.9
 """A kind is named from this probability on."""
 
@@ -236,22 +239,26 @@ def against_stated(kind: str, modality: Modality | None, body_part: str | None) 
 
 @cache
 def shipped() -> Model:
-    """The model that comes with the package. Raises SetupError where its file is missing or cannot be read."""
+    """The model that comes with the package. Raises SetupError where its file is missing or another."""
     try:
-        return read_model(WEIGHTS)
-    except (OSError, KeyError, ValueError) as error:
+        data = WEIGHTS.read_bytes()
+        found = sha256(data)
+    except OSError as error:
+        data, found = b"", error.strerror or type(error).__name__
+    if found != SHA256:
         raise SetupError(
-            expected=f"the file {WEIGHTS.name} of the package",
-            got=f"{type(error).__name__} on reading it",
-            fix="install polyclinic again",
-        ) from error
+            expected=f"the file {WEIGHTS.name} of the package, sha256 {SHA256[:12]}…",
+            got=found,
+            fix="install it again: pip install --force-reinstall polyclinic",
+        )
+    return read_model(data)
 
 
-def read_model(path: Path) -> Model:
-    """The model in an .npz file. Raises OSError, KeyError or ValueError where there is none."""
+def read_model(data: bytes) -> Model:
+    """The model that the bytes of an .npz file hold."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: np.asarray(file[name]) for name in file.files}
     classes = tuple(str(name) for name in arrays.pop("classes"))
     scale = float(arrays.pop("scale"))

@@ -1,6 +1,6 @@
 """How kind_of_picture.npz is made and measured, from open pictures. It needs numpy, scipy and Pillow, no torch.
 
-Only sets whose licence allows shipping what was learned from them are trained on; DRIVE and Kvasir-SEG are tested on.
+Only pictures whose licence lets us ship what was learned from them are trained on; DRIVE and Kvasir-SEG are tested on.
 The kinds of the VQA-RAD pictures come from their stated organ and from looking at the heads: CT_HEADS are CT, the
 others MR. Each picture is shown in seven ways, so that colour, compression, exposure and size do not decide, and chest
 X-rays turned and as their negative.
@@ -51,7 +51,7 @@ class Source:
 
 SOURCES = (
     Source(name="COVID-19 chest X-rays", pattern="cxr_covid_boxes_permissive/images/*.jpg", kind="chest_xray",
-           licence="CC BY, CC BY-SA or Apache-2.0 by picture"),
+           licence="CC BY or Apache-2.0 by picture; those under CC BY-SA are left out"),
     Source(name="NIH ChestX-ray14", pattern="cxr_nih_pneumonia_normal/images/*.jpg", kind="chest_xray",
            licence="no restrictions (NIH Clinical Center)", group=r"(\d{8})_"),
     Source(name="NIH ChestX-ray14, 64 px", pattern="cxr_nih1000_64px/*/*/*.png", kind="chest_xray",
@@ -235,19 +235,29 @@ def _samples(source: Source, data: Path) -> Iterator[Sample]:
             fix="name the folder that holds the sets: --data DIR",
         )  # fmt: skip
     kinds = _kinds(paths[0].parents[1]) if not source.kind else {}
+    stated = _stated(paths[0].parents[1])
     for path in paths[:: source.every]:
         kind = source.kind or kinds.get(path.name)
         match = re.match(source.group, path.stem) or re.search(source.group, path.stem)
-        if kind is None or match is None:
+        patient, licence = stated.get(path.name, ("", ""))
+        if kind is None or match is None or licence.startswith("CC BY-SA"):  # it binds what is made from the picture
             continue
         with Image.open(path) as file:
             picture = file.convert("L") if file.mode in {"L", "1"} else file.convert("RGB")
         for of, view, shown in _shown(kind, picture):
             array = np.asarray(shown)
             yield Sample(
-                of=of, group=match[1], source=source.name, view=view, features=described(array),
+                of=of, group=patient or match[1], source=source.name, view=view, features=described(array),
                 colour=colourfulness(array),
             )  # fmt: skip
+
+
+def _stated(folder: Path) -> dict[str, tuple[str, str]]:
+    """The patient and the licence of each picture, where a set states them."""
+    if not (folder / "metadata.csv").exists():
+        return {}
+    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
+        return {row["filename"]: (row["patientid"], row["license"]) for row in csv.DictReader(file)}
 
 
 def _kinds(folder: Path) -> dict[str, str]:

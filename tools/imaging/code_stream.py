@@ -1,4 +1,4 @@
-"""JPEG, JPEG-LS and JPEG 2000 code streams: the size they state, and the comments they carry. It decodes nothing."""
+"""JPEG, JPEG-LS and JPEG 2000 code streams: the size they state. It decodes nothing."""
 
 from __future__ import annotations
 
@@ -22,21 +22,3 @@ def stated_size(code: bytes) -> tuple[int, int]:
             return width, height
         at += 2 + length
     return 0, 0
-
-
-def without_comments(code: bytes) -> bytes:
-    """The code stream without its comments and application segments, in which anything may be written.
-
-    Adobe's APP14 stays: it says how colours are coded. Sources: ITU-T T.81 B.2.4, T.87 C.2.4.1, T.800 A.9.2.
-    """
-    long = code.startswith(b"\xff\x4f")  # JPEG 2000 has its comments in COM segments of the main header
-    if not long and not code.startswith(b"\xff\xd8"):
-        return code
-    ends, drops = ((0x90, 0xD9), {0x64}) if long else ((0xDA, 0xD9), {0xFE, *range(0xE0, 0xF0)} - {0xEE})
-    kept, at = [code[:2]], 2
-    while at + 4 <= len(code) and code[at] == 0xFF and code[at + 1] not in ends:
-        length = 2 + int(struct.unpack(">H", code[at + 2 : at + 4])[0])
-        if code[at + 1] not in drops:
-            kept.append(code[at : at + length])
-        at += length
-    return b"".join((*kept, code[at:]))

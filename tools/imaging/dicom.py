@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ...core.case import pseudonym
 from ...core.errors import InputError, MissingExtraError
 from ...knowledge.sources.dicom import DicomFacts
-from .code_stream import stated_size, without_comments
+from .apart import Apart
+from .code_stream import stated_size
 from .dicom_facts import frame_times, functional_group, header_facts, known_on
 from .dicom_words import CT_STORAGE, MODALITIES, NOT_PICTURES
 from .locate import read_bounded
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _STURDY_PLUGINS = ("pillow", "pyjpegls", "pylibjpeg", "pydicom")
-_APART_S = 60.0
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 
@@ -45,15 +44,18 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM" or data[:2] in (b"\x08\x00", b"\x00\x08")
 
 
-def read_dicom(data: bytes, path: Path, *, shown: str, frame: int | None, at_s: float | None = None) -> Opened:
+def read_dicom(
+    data: bytes, path: Path, *, shown: str, frame: int | None, at_s: float | None = None, apart: Apart | None = None
+) -> Opened:
     """One frame of a DICOM file: the one named by `frame` (from 1) or nearest to `at_s`, else the first.
 
-    Raises InputError for anything that is no usable picture.
+    `apart` is the decoding process that several files share; without it a file that needs one has its own. Raises
+    InputError for anything that is no usable picture.
     """
     opened = open_dicom(data, path, shown=shown, frame=frame, at_s=at_s)
     header, kind, index = opened.header, opened.kind, opened.index
-    with decoding(shown) as caught:
-        array = _decoded(data, header, index, shown=shown)
+    with decoding(shown) as caught, nullcontext(apart) if apart else Apart() as other:
+        array = _decoded(data, header, index, caught, other, shown=shown)
         odd_pixels = bool(caught)
         array, unit, limitations = _meaningful(array, header, kind, index)
         if not _finite(array) or array.ndim not in (2, 3):
@@ -134,36 +136,6 @@ def open_dicom(data: bytes, path: Path, *, shown: str, frame: int | None, at_s: 
     return DicomPicture(header=header, kind=kind, frames=frames, index=index, patient=patient)
 
 
-def in_header_only(header: Any) -> None:
-    """Leave in the file's own header what says how it is encoded, and take comments out of its code streams."""
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.encaps import encapsulate, generate_frames
-
-    syntax = header.file_meta.TransferSyntaxUID
-    header.preamble, header.file_meta = b"\0" * 128, FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = syntax
-    if syntax.is_compressed and "PixelData" in header:
-        count = int(header.get("NumberOfFrames") or 1)
-        frames = generate_frames(header.PixelData, number_of_frames=count)
-        header.PixelData = encapsulate([without_comments(frame) for frame in frames])
-
-
-def saved(header: Any) -> bytes:
-    """The data set as the bytes of a DICOM file."""
-    buffer = io.BytesIO()
-    header.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def coded(value: str, scheme: str, meaning: str) -> Any:
-    """An item of a code sequence."""
-    from pydicom.dataset import Dataset
-
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
-
-
 def _frame_at(at_s: float, times: tuple[float, ...], *, shown: str) -> int:
     if not times or at_s > times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0.0):
         raise InputError(
@@ -208,44 +180,34 @@ def _check_encoding(header: Any, index: int, frames: int, *, shown: str) -> None
         raise damaged(shown)
 
 
-def _decoded(data: bytes, header: Any, index: int, *, shown: str) -> NDArray[Any]:
-    """The stored values of one frame, decoded by a plug-in that survives damaged bytes where there is one."""
+def _decoded(data: bytes, header: Any, index: int, caught: list[Any], apart: Apart, *, shown: str) -> NDArray[Any]:
+    """The stored values of one frame, by the first plug-in that can: those that survive damaged bytes, then gdcm.
+
+    `caught` is left with the warnings of that one.
+    """
     from pydicom.pixels import get_decoder, pixel_array
 
     syntax = header.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
         return pixel_array(header, index=index)
-    plugins = get_decoder(syntax).available_plugins
-    sturdy = next((name for name in _STURDY_PLUGINS if name in plugins), None)
-    if sturdy is not None:
-        return pixel_array(header, index=index, decoding_plugin=sturdy)
-    return _decoded_apart(data, index, shown=shown)
+    available = get_decoder(syntax).available_plugins
+    for name in _STURDY_PLUGINS:
+        if name in available:
+            try:
+                return pixel_array(header, index=index, decoding_plugin=name)
+            except Exception:  # noqa: BLE001 - decoders raise anything; what one cannot read another may
+                caught.clear()
+    if "gdcm" in available:
+        return apart.stored_values(data, index, shown=shown)
+    raise damaged(shown)
 
 
-def _decoded_apart(data: bytes, index: int, *, shown: str) -> NDArray[Any]:
-    """Decode with gdcm in a process of its own: on damaged bytes gdcm ends the process it runs in."""
-    import numpy as np
-
-    code = f"from {__name__} import decode_standard_input as d; d({int(index)})"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], input=data, capture_output=True, timeout=_APART_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        raise damaged(shown) from None
-    return np.asarray(np.load(io.BytesIO(done.stdout), allow_pickle=False))
-
-
-def decode_standard_input(index: int) -> None:
-    """What the decoding process runs: DICOM bytes on standard input, the frame's stored values as .npy on output."""
-    import numpy as np
+def values_by_gdcm(data: bytes, index: int) -> NDArray[Any]:
+    """The stored values of one frame of a DICOM file, for a process of its own: damaged bytes may end it."""
     from pydicom import dcmread
     from pydicom.pixels import pixel_array
 
-    header = dcmread(io.BytesIO(sys.stdin.buffer.read()))
-    buffer = io.BytesIO()
-    np.save(buffer, pixel_array(header, index=index), allow_pickle=False)
-    sys.stdout.buffer.write(buffer.getvalue())
+    return pixel_array(dcmread(io.BytesIO(data)), index=index, decoding_plugin="gdcm")
 
 
 def _meaningful(array: NDArray[Any], header: Any, kind: str, index: int) -> tuple[NDArray[Any], Unit, list[str]]:

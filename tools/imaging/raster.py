@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ...core.errors import InputError, MissingExtraError, PolyclinicError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 MAX_FRAMES = 5_000
-_one_at_a_time = threading.Lock()  # warnings.catch_warnings changes the process, not the thread
 _TALKATIVE = ("PIL", "nibabel", "pydicom", "tifffile")
 
 
@@ -34,6 +34,72 @@ class Raster:
     limitations: tuple[str, ...]
 
 
+class _Quiet:
+    """Keeps decoders quiet: their warnings go to the thread that decodes, and their loggers say nothing.
+
+    Filters and levels belong to the whole process, so the first thread that decodes sets them and the last one puts
+    them back. Nothing is locked while a picture is decoded.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = ExitStack()
+        self._here = threading.local()
+
+    @contextmanager
+    def listening(self) -> Iterator[list[warnings.WarningMessage]]:
+        """Yields the list of warnings that this thread has caught so far."""
+        caught: list[warnings.WarningMessage] = []
+        outer = getattr(self._here, "caught", None)
+        with self._lock:
+            if not self._inside:
+                self._silence()
+            self._inside += 1
+        self._here.caught = caught
+        try:
+            yield caught
+        finally:
+            self._here.caught = outer
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._before.close()
+
+    def forked(self) -> None:
+        """Of all threads a forked process has only the one that forked."""
+        self._lock = threading.Lock()
+        if self._inside and getattr(self._here, "caught", None) is None:
+            self._inside = 0
+            self._before.close()
+        self._inside = min(self._inside, 1)
+
+    def _silence(self) -> None:
+        self._before.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("always")
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:  # fmt: skip
+            caught = getattr(self._here, "caught", None)
+            if caught is None:  # another thread's, which decodes nothing
+                usual(message, category, filename, lineno, file, line)
+            elif category.__name__ != "DecompressionBombWarning":  # limits of our own hold, and Pillow's are lower
+                caught.append(warnings.WarningMessage(message, category, filename, lineno, file, line))
+
+        warnings.showwarning = show
+        for logger in map(logging.getLogger, _TALKATIVE):
+            self._before.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL + 1)
+
+
+_quiet = _Quiet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_quiet.forked)
+
+
 @contextmanager
 def decoding(shown: str) -> Iterator[list[warnings.WarningMessage]]:
     """The border to the decoders: whatever they raise on damaged bytes leaves as InputError, in plain words.
@@ -41,27 +107,13 @@ def decoding(shown: str) -> Iterator[list[warnings.WarningMessage]]:
     Yields the list of warnings caught so far. Their texts may quote the file's header, so none is passed on; for the
     same reason the decoders' loggers are silent meanwhile.
     """
-    with _one_at_a_time, _silent(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with _quiet.listening() as caught:
         try:
             yield caught
         except PolyclinicError:
             raise
         except Exception:  # noqa: BLE001 - decoders raise anything on damaged bytes, struct.error to RecursionError
             raise damaged(shown) from None
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def damaged(shown: str) -> InputError:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...core.errors import InputError
+from .apart import Apart
 from .dicom import is_dicom, kind_of, open_header, read_dicom
 from .dicom_words import NOT_PICTURES
 from .locate import read_bounded
@@ -72,10 +73,12 @@ def read_series(folder: Path, *, shown: str) -> Opened:
     width, height = slices[0].size
     check_voxels(len(slices), height, width, shown=shown)
     read: list[Opened] = []
-    for one in slices:
-        _check_time(until, shown)
-        opened = read_dicom(read_bounded(one.path, typed=one.shown), one.path, shown=one.shown, frame=None)
-        read.append(Opened(**{**vars(opened), "array": smallest(opened.array)}))
+    with Apart() as apart:
+        for one in slices:
+            _check_time(until, shown)
+            data = read_bounded(one.path, typed=one.shown)
+            opened = read_dicom(data, one.path, shown=one.shown, frame=None, apart=apart)
+            read.append(Opened(**{**vars(opened), "array": smallest(opened.array)}))
     return _stacked(read, slices[0], between, limitations, shown)
 
 

@@ -45,10 +45,18 @@ class TakenIn:
 
 
 class ImageStore:
-    """De-identified pixels under their sha256. 8-bit pictures are PNG; others are .npy whose field names the unit."""
+    """De-identified pixels under their sha256. 8-bit pictures are PNG; others are .npy whose field names the unit.
+
+    The secret that moves dates lies beside the blobs' folder, so the folder around it has to be the owner's as well.
+    """
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
+
+    @property
+    def folder(self) -> Path:
+        """Where the blobs lie."""
+        return self._blobs.folder
 
     def take_in(
         self,
@@ -62,9 +70,9 @@ class ImageStore:
         """Read the image's file or series (see `locate`), store its pixels and describe them.
 
         What the user stated wins over the header. The header's date is moved back (see `deidentify`), or left out where
-        `header_dates` is False: the case states dates of its own. `patient_id` is the case's, for files that name
-        nobody. An image that has a blob already is only checked. Raises InputError for anything that is no usable
-        picture.
+        `header_dates` is False: the case states dates of its own, or there is no other picture to compare with.
+        `patient_id` is the case's, for files that name nobody. An image that has a blob already is only checked. Raises
+        InputError for anything that is no usable picture.
         """
         if image.blob is not None:
             try:
@@ -153,7 +161,7 @@ class ImageStore:
             return None, ()
         if patient is None:
             return None, ("The header's date was left out: it names no patient whose dates would move together.",)
-        days = days_back(secret_in(self._blobs.folder.parent), patient)
+        days = days_back(secret_in(self.folder.parent), patient)
         return shifted(day, days), ("The header's date was moved back: intervals hold, calendar days do not.",)
 
     def _put(self, array: NDArray[Any], unit: Unit, *, spacing_mm: Spacing3 | None = None, axes: str = "") -> str:

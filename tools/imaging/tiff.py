@@ -6,6 +6,10 @@ touches, and without a region the largest smaller copy in the file that fits sta
 
 from __future__ import annotations
 
+import itertools
+import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias
 
@@ -20,10 +24,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Region: TypeAlias = tuple[int, int, int, int]
+Place: TypeAlias = tuple[int, int, int]
+"""Plane, row and column of a tile or strip."""
+
 _OVERVIEW_PIXELS = 16_000_000
 _LEAST_OVERVIEW = 256
 _PALETTE, _WHITE_IS_ZERO = 3, 0
 _SAME_SHAPE = 0.02
+_SECONDS = 30.0
+_MANY, _SMALL = 4_096, 1_024
+_BATCH_BYTES, _MOST_IN_BATCH = 2**22, 512
 
 
 def read_tiff(path: Path, *, shown: str, frame: int | None, region: Region | None) -> Opened:
@@ -116,23 +126,60 @@ def _pixels(file: BinaryIO, size: int, page: Page, part: Region, *, shown: str) 
     wide, high = page.segment
     offsets, counts = segments_of(page, file, size, shown=shown)
     planes = page.samples if page.planes == 2 else 1
+    touched = list(itertools.product(
+        range(planes), range(y // high, (y + height - 1) // high + 1), range(x // wide, (x + width - 1) // wide + 1)
+    ))  # fmt: skip
+    used = sum(counts[(plane * down + row) * across + column] for plane, row, column in touched)
+    _check_segments(page, len(touched), used, size, shown)
+    until = time.monotonic() + _SECONDS
     out: NDArray[Any] | None = None
-    for plane in range(planes):
-        for row in range(y // high, (y + height - 1) // high + 1):
-            rows = high if page.tiled else min(high, page.height - row * high)
-            for column in range(x // wide, (x + width - 1) // wide + 1):
-                number = (plane * down + row) * across + column
-                file.seek(offsets[number])
-                tile = segment_pixels(page, file.read(counts[number]), rows, shown=shown)
-                if out is None:
-                    out = np.zeros((height, width, page.samples), dtype=tile.dtype)
-                top, left = row * high - y, column * wide - x
-                channels = slice(plane, plane + 1) if planes > 1 else slice(None)
-                inside = tile[max(0, -top) : height - top, max(0, -left) : width - left]
-                at = max(0, top), max(0, left)
-                out[at[0] : at[0] + inside.shape[0], at[1] : at[1] + inside.shape[1], channels] = inside
+    for rows, batch in _batches(page, touched):
+        if time.monotonic() > until:
+            _refuse(f"a TIFF that opens in {_SECONDS:.0f} s", f"{shown!r}, which takes longer", "name a part of it")
+        codes = []
+        for plane, row, column in batch:
+            number = (plane * down + row) * across + column
+            file.seek(offsets[number])
+            codes.append(file.read(counts[number]))
+        tiles = segment_pixels(page, codes, rows, shown=shown)
+        for (plane, row, column), tile in zip(batch, tiles, strict=True):
+            if out is None:
+                out = np.zeros((height, width, page.samples), dtype=tile.dtype)
+            top, left = row * high - y, column * wide - x
+            channels = slice(plane, plane + 1) if planes > 1 else slice(None)
+            inside = tile[max(0, -top) : height - top, max(0, -left) : width - left]
+            at = max(0, top), max(0, left)
+            out[at[0] : at[0] + inside.shape[0], at[1] : at[1] + inside.shape[1], channels] = inside
     assert out is not None  # a part has at least one pixel
     return out
+
+
+def _batches(page: Page, touched: list[Place]) -> Iterator[tuple[int, list[Place]]]:
+    """Segments of equal height, with that height, in their order: to decode one alone costs more than its pixels."""
+    wide, high = page.segment
+    most = min(_MOST_IN_BATCH, max(1, _BATCH_BYTES // (wide * high * page.samples * page.bits // 8 + 1)))
+
+    def rows_of(place: Place) -> int:
+        return high if page.tiled else min(high, page.height - place[1] * high)
+
+    for rows, group in itertools.groupby(touched, key=rows_of):
+        alike = list(group)
+        for start in range(0, len(alike), most):
+            yield rows, alike[start : start + most]
+
+
+def _check_segments(page: Page, number: int, used: int, size: int, shown: str) -> None:
+    """Refuse many segments that cost far more to decode than the file has bytes (`used` of `size`), or the picture
+    pixels: a small file could name the same bytes a million times.
+
+    Some writers keep one copy of a tile that occurs again, so what overlaps is refused only where there are many.
+    """
+    if number > _MANY and (used > size or math.prod(page.segment) < _SMALL):
+        _refuse(
+            f"a TIFF whose tiles or strips have {_SMALL} pixels or more and bytes of their own",
+            f"{shown!r} with {number} that are smaller or overlap",
+            "write it anew, for example with tiffcp -t -c lzw",
+        )
 
 
 def _meaningful(array: NDArray[Any], page: Page, limitations: list[str], shown: str) -> tuple[NDArray[Any], Unit]:

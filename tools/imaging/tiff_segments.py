@@ -6,6 +6,7 @@ libtiff as the rows of bytes they are, JPEG and JPEG 2000 tiles through Pillow's
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -35,20 +36,31 @@ def can_decode(page: Page) -> bool:
     return page.usual and page.bits == 8 and page.planes == 1 and page.compression in (_JPEG, *_JPEG_2000)
 
 
-def segment_pixels(page: Page, code: bytes, rows: int, *, shown: str) -> NDArray[Any]:
-    """The pixels (rows, W, channels) of a segment, W being the width of the page's segments.
+def segment_pixels(page: Page, codes: list[bytes], rows: int, *, shown: str) -> list[NDArray[Any]]:
+    """The pixels (rows, W, channels) of each segment, W being the width of the page's segments.
 
-    An empty `code` stands for a tile that was never written: zeros. Raises InputError for damaged bytes.
+    An empty code stands for a tile that was never written: zeros. Raises InputError for damaged bytes.
     """
     import numpy as np
 
     width, channels = page.segment[0], 1 if page.planes == 2 else page.samples
-    if not code:
-        return np.zeros((rows, width, channels), dtype=_kind(page))
     if page.compression in (_JPEG, *_JPEG_2000):
-        return _of_code_stream(page, code, rows, shown)
+        found = {number: _of_code_stream(page, code, rows, shown) for number, code in enumerate(codes) if code}
+    else:
+        row_bytes = (width * channels * page.bits + 7) // 8
+        there = [number for number, code in enumerate(codes) if code]
+        raws = _bytes(page.compression, [codes[number] for number in there], row_bytes, rows)
+        found = {number: _unpacked(page, raw, rows, shown) for number, raw in zip(there, raws, strict=True)}
+    zeros = np.zeros((rows, width, channels), dtype=_kind(page))
+    return [found.get(number, zeros) for number in range(len(codes))]
+
+
+def _unpacked(page: Page, raw: bytes, rows: int, shown: str) -> NDArray[Any]:
+    """The pixels of a segment from its bytes as they lie in memory."""
+    import numpy as np
+
+    width, channels = page.segment[0], 1 if page.planes == 2 else page.samples
     row_bytes = (width * channels * page.bits + 7) // 8
-    raw = _bytes(page.compression, code, row_bytes, rows)
     if len(raw) < row_bytes * rows:
         raise damaged(shown)
     raw = raw[: row_bytes * rows]
@@ -68,22 +80,30 @@ def _kind(page: Page) -> Any:
     return np.dtype(f"{'f' if page.floating else 'i' if page.signed else 'u'}{page.bits // 8}")
 
 
-def _bytes(compression: int, code: bytes, row_bytes: int, rows: int) -> bytes:
-    if compression == _NONE:
-        return code
+def _bytes(compression: int, codes: list[bytes], row_bytes: int, rows: int) -> list[bytes]:
+    if compression == _NONE or not codes:
+        return codes
+    size = row_bytes * rows
     if compression in _DEFLATE:
-        return zlib.decompressobj().decompress(code, row_bytes * rows)
-    return decoded(_as_tiff(compression, code, row_bytes, rows), "TIFF", (row_bytes, rows)).tobytes()
+        return [zlib.decompressobj().decompress(code, size) for code in codes]
+    whole = decoded(_as_tiff(compression, codes, row_bytes, rows), "TIFF", (row_bytes, rows * len(codes))).tobytes()
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
 
 
-def _as_tiff(compression: int, code: bytes, width: int, height: int) -> bytes:
-    """A TIFF of one strip whose grey pixels are the segment's bytes."""
+def _as_tiff(compression: int, codes: list[bytes], width: int, rows: int) -> bytes:
+    """A TIFF with one strip for each segment, whose grey pixels are the segment's bytes."""
+    count = len(codes)
+    tables = 8 + 2 + 9 * 12 + 4
+    first = tables + 8 * count
+    starts = itertools.accumulate(map(len, codes[:-1]), initial=first)
+    sizes = struct.pack(f"<{2 * count}I", *starts, *map(len, codes))
     tags = (
-        (256, width), (257, height), (258, 8), (259, compression), (262, 1), (273, 8 + 2 + 9 * 12 + 4), (277, 1),
-        (278, height), (279, len(code)),
+        (256, 1, width), (257, 1, rows * count), (258, 1, 8), (259, 1, compression), (262, 1, 1),
+        (273, count, tables if count > 1 else first), (277, 1, 1), (278, 1, rows),
+        (279, count, tables + 4 * count if count > 1 else len(codes[0])),
     )  # fmt: skip
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    return b"".join((b"II*\0", struct.pack("<IH", 8, len(tags)), entries, bytes(4), code))
+    entries = b"".join(struct.pack("<HHII", tag, 4, number, value) for tag, number, value in tags)
+    return b"".join((b"II*\0", struct.pack("<IH", 8, len(tags)), entries, bytes(4), sizes, *codes))
 
 
 def _of_code_stream(page: Page, code: bytes, rows: int, shown: str) -> NDArray[Any]:

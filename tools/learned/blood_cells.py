@@ -42,7 +42,13 @@ CONSTANTS = (
     *(f"{label} {name}" for label in LABELS for name in ("slope", "offset")),
     "RBC count offset", "RBC count slope", "WBC threshold", "platelet threshold",
 )  # fmt: skip
+COUNTS = {
+    "RBC": "red cells in the picture", "WBC": "white cells in the picture", "platelet": "platelets in the picture",
+}  # fmt: skip
+"""The measurements' names, which are those of `blood_smear_counts`."""
 COUNT_ERROR = "{} count, mean absolute error in cells per picture"
+_LEAST_ERROR = 0.1
+"""Of a count, in cells: six times the error with white cells on BCCD, and as in `blood_smear_counts`."""
 _MULTIPLE = 16
 _LEAST_SURE = 0.5
 _SHORTEST_PX = 64
@@ -218,17 +224,17 @@ def _run(arguments: ImageArguments, images: ImageStore) -> BloodCells:
     numbers = {label: sum(cell.label == label for cell in cells) for label in LABELS}
     regions = [Drawn(box=cell.box_px, label=_SHOWN[cell.label], colour=_COLOURS[cell.label]) for cell in cells]
 
-    def number(name: str, label: str) -> Measurement:
+    def number(label: str) -> Measurement:
         count, shown = numbers[label], _SHOWN[label]
         text = (
             f"{{}} {shown} was counted in the picture." if count == 1 else f"{{}} {shown}s were counted in the picture."
         )
-        return measured(name, count, "1", text, digits=0, uncertainty=_count_error(label))
+        return measured(COUNTS[label], count, "1", text, digits=0, uncertainty=_count_error(label))
 
     return BloodCells(
-        rbc_count=number("rbc_count", "RBC"),
-        wbc_count=number("wbc_count", "WBC"),
-        platelets_count=number("platelets_count", "platelet"),
+        rbc_count=number("RBC"),
+        wbc_count=number("WBC"),
+        platelets_count=number("platelet"),
         detections=tuple(found),
         overlay=images.put_picture(overlay(rgb, regions)),
         limitations=(
@@ -239,8 +245,10 @@ def _run(arguments: ImageArguments, images: ImageStore) -> BloodCells:
 
 
 def _count_error(label: str) -> float | None:
+    """The measured error of a count, never 0: no count is certain, and on other pictures errors are hardly smaller."""
     wanted = COUNT_ERROR.format(label)
-    return next((round(figure.value, 1) for figure in figures_of(NAME) if figure.metric == wanted), None)
+    errors = (figure.value for figure in figures_of(NAME) if figure.metric == wanted)
+    return next((max(_LEAST_ERROR, round(error, 1)) for error in errors), None)
 
 
 def _refused(got: str) -> ToolRefusedError:
@@ -271,6 +279,8 @@ TOOL = Tool(
             "The labels it learned from leave out many red cells, mostly overlapping ones and those cut by the edge, "
             "and all of them on one picture in 24: its red cell count is low in the same way, and hardly nearer to "
             "theirs than one number for all pictures would be (see the figures).",
+            "More of such pictures would not help: with 25, 50 and 100 % of the others, red cells of one hard fold (58 "
+            "pictures) are counted off by 4.34, 4.46 and 4.36.",
             "One stain and one magnification: a red cell about a sixth of the picture's width across.",
             "No kinds of white cells, no shapes of red cells, no parasites.",
             "Counts per picture say nothing of cells per microlitre.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,67 @@ if TYPE_CHECKING:
 
 MARGIN_PX = 64
 """How far bands overlap: more than small networks see, and a multiple of what they need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A square of `side` px whose first row and column are `top` and `left`; it may reach beyond the picture."""
+
+    top: int
+    left: int
+    side: int
+
+    @classmethod
+    def around(cls, shape: tuple[int, ...]) -> Frame:
+        """The smallest square around a whole picture of `shape` (H, W), in its middle."""
+        side = max(shape)
+        return cls(top=(shape[0] - side) // 2, left=(shape[1] - side) // 2, side=side)
+
+    def cut(self, maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+        """What it shows of maps (C, H, W), brought to (C, `side`, `side`); 0 beyond the picture."""
+        import numpy as np
+
+        whole = np.zeros((len(maps), self.side, self.side), dtype=np.float32)
+        rows, columns = self._inside(maps.shape[1:])
+        whole[:, rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left] = (
+            maps[:, rows, columns]
+        )
+        return resampled(whole, (side, side))
+
+    def put_back(self, maps: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Maps (C, h, w) of what it shows, on a picture of `shape` (H, W); 0 outside."""
+        import numpy as np
+
+        large = resampled(maps, (self.side, self.side))
+        back = np.zeros((len(maps), *shape), dtype=np.float32)
+        rows, columns = self._inside(shape)
+        back[:, rows, columns] = large[
+            :, rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
+        ]
+        return back
+
+    def _inside(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """The picture's rows and columns that it shows."""
+        return (
+            slice(max(0, self.top), min(shape[0], self.top + self.side)),
+            slice(max(0, self.left), min(shape[1], self.left + self.side)),
+        )
+
+
+def turned_ways(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Square maps (C, s, s) turned by quarters, and their mirror images: (8, C, s, s)."""
+    import numpy as np
+
+    return np.stack([np.rot90(m, k, (1, 2)) for m in (x, x[:, :, ::-1]) for k in range(4)])
+
+
+def turned_back(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean (C, s, s) of maps (8, C, s, s) of what `turned_ways` made, each turned back."""
+    import numpy as np
+
+    plain = [np.rot90(maps[k], -k, (1, 2)) for k in range(4)]
+    mirrored = [np.rot90(maps[4 + k], -k, (1, 2))[:, :, ::-1] for k in range(4)]
+    return np.asarray(np.mean(np.stack(plain + mirrored), axis=0), dtype=np.float32)
 
 
 def channels_first(picture: NDArray[Any]) -> NDArray[np.float32]:

@@ -276,6 +276,7 @@ TOOL = Tool(
         measures=("box of each lung", "width and height of each lung in mm, or in px without a pixel spacing"),
         modalities=("xray",),
         body_parts=("chest",),
+        not_views=("lateral", "oblique"),
         shelf="learned",
         provenance="ridge regressions on gradient histograms, trained by the recipe `lung_boxes`",
         weights=weights_of(NAME),

@@ -196,6 +196,7 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Pneumonia:
     return Pneumonia(
         pneumonia_probability=measured(
             "pneumonia_probability", share, "1", _SENTENCES[claim], digits=2, finding="pneumonia", says=claim,
+            probability=True,
         ),
         overlay=images.put_picture(overlay(picture, frames)),
         limitations=tuple(limitations),
@@ -216,6 +217,7 @@ TOOL = Tool(
         measures=("probability of pneumonia where the only other possibility is no finding",),
         modalities=("xray",),
         body_parts=("chest",),
+        not_views=("lateral", "oblique"),
         shelf="learned",
         provenance="logistic regression on gradients and texture, trained by the recipe `pneumonia`",
         weights=weights_of(NAME),

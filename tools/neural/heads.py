@@ -54,8 +54,9 @@ class Label(Frozen):
 
 
 class HeadCard(Frozen):
-    """What a head says of itself. `data` is the hash of the pictures, classes and groups it was made from; `figures`
-    are cross-validated, choice of penalty and calibration included."""
+    """What a head says of itself. `data` is the hash of the pictures, classes and groups it was made from, `ungrouped`
+    the number of pictures whose patient is not known; `figures` are cross-validated, choice of penalty and calibration
+    included."""
 
     format: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")
@@ -69,6 +70,7 @@ class HeadCard(Frozen):
     calibrated: bool
     labelled: dict[str, int]
     groups: int
+    ungrouped: int | None = None
     data: str
     figures: tuple[Figure, ...] = ()
     unfamiliar_below: float | None = None
@@ -76,6 +78,17 @@ class HeadCard(Frozen):
 
     def figure(self, metric: str) -> Figure | None:
         return next((figure for figure in self.figures if figure.metric == metric), None)
+
+    @property
+    def doubt(self) -> str:
+        """What is to be said of the figures where patients are not known, else ""."""
+        if self.ungrouped == 0:
+            return ""
+        of = "some" if self.ungrouped is None else f"{self.ungrouped} of {sum(self.labelled.values())}"
+        return (
+            f"The patient of {of} labelled pictures is not known: pictures of one patient may lie on both sides of a "
+            "fold, which makes its figures look better than they are."
+        )
 
     @property
     def accuracy(self) -> Figure | None:
@@ -145,9 +158,9 @@ def make_head(
         name=_slug(name), classes=listed, modalities=modalities, encoder=encoder.spec,
         encoder_identity=encoder.identity, method=linear.method, strength=linear.strength,
         temperature=linear.temperature, calibrated=linear.calibrated, labelled={key: counted[key] for key in listed},
-        groups=len(set(examples.groups)), data=digest([label.model_dump() for label in labels]),
-        figures=_figures(examples, name, seed, measure), unfamiliar_below=_unfamiliar_below(examples, means),
-        numbers=sha256(_packed(linear, means)),
+        groups=len(set(examples.groups)), ungrouped=sum(not label.group for label in labels),
+        data=digest([label.model_dump() for label in labels]), figures=_figures(examples, name, seed, measure),
+        unfamiliar_below=_unfamiliar_below(examples, means), numbers=sha256(_packed(linear, means)),
     )  # fmt: skip
     return Head(card=card, linear=linear, means=means)
 
@@ -293,6 +306,7 @@ def head_tool(folder: Path, *, encoder: str | None = None) -> Tool:
         "all that was labelled.",
         "Probabilities hold where classes are as frequent as among the labels, which were chosen and not drawn.",
         "Pictures that were asked for because they were doubtful make its figures look worse than it is.",
+        *((card.doubt,) if card.doubt and card.figures else ()),
         *(() if card.calibrated else (_UNCALIBRATED,)),
     )
     return Tool(

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from polyclinic.core.case import Image
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.core.evidence import Evidence, Source
 from polyclinic.knowledge.criteria import evaluate, shipped_criteria
-from polyclinic.tools.card import ScaledImageArguments
+from polyclinic.tools.card import ViewedImageArguments
 from polyclinic.tools.classical.chest_lungs import TOOL, ChestLungs, widths
 from polyclinic.tools.classical.lung_fields import lung_fields
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
@@ -38,7 +39,7 @@ def chest(heart_left: int = 90) -> NDArray[np.uint8]:
 
 def run(picture: NDArray[np.uint8], take: Take, store: ImageStore, **stated: object) -> ChestLungs:
     blob = str(take(picture).image.blob)
-    output = TOOL.run(ScaledImageArguments.model_validate({"image": blob, **stated}), store)
+    output = TOOL.run(ViewedImageArguments.model_validate({"image": blob, **stated}), store)
     assert isinstance(output, ChestLungs)
     return output
 
@@ -94,12 +95,32 @@ def test_within_its_uncertainty_nothing_is_claimed(take: Take, store: ImageStore
             assert ratio.says == ("present" if ratio.value > 0.5 else "absent")
 
 
+def test_on_another_view_than_pa_nothing_is_claimed(take: Take, store: ImageStore) -> None:
+    blob = str(take(chest(50)).image.blob)
+    said = {
+        view: TOOL.run(ViewedImageArguments(image=blob, view=view), store).ratio.says
+        for view in (None, "PA", "Postero-anterior", "AP", "AP Supine")
+    }
+    assert said[None] == said["PA"] == said["Postero-anterior"] != "undecided"
+    assert said["AP"] == said["AP Supine"] == "undecided"
+
+
+def test_a_lateral_film_lies_outside_of_its_domain() -> None:
+    def film(view: str | None) -> Image:
+        return Image(path="chest.png", modality="xray", body_part="chest", view=view)
+
+    assert TOOL.card.accepts(film("AP"))
+    assert TOOL.card.accepts(film(None))
+    assert not TOOL.card.accepts(film("Lateral"))
+    assert not TOOL.card.accepts(film("left lateral decubitus"))
+
+
 def test_real_radiographs(data_dir: Path, take: Take, store: ImageStore) -> None:
     paths = sorted((data_dir / "cxr_nih_pneumonia_normal/images").glob("no_finding*"))[:3]
     if not paths:
         pytest.skip("no cxr_nih_pneumonia_normal in the sample data")
     for path in paths:
-        output = TOOL.run(ScaledImageArguments(image=str(take(str(path)).image.blob)), store)
+        output = TOOL.run(ViewedImageArguments(image=str(take(str(path)).image.blob)), store)
         assert 0.35 < output.ratio.value < 0.65
         for lung in (output.right_lung, output.left_lung):
             assert 2 < lung.value < 25
@@ -109,12 +130,12 @@ def test_real_radiographs(data_dir: Path, take: Take, store: ImageStore) -> None
 def test_other_pictures_are_refused(name: str, take: Take, store: ImageStore) -> None:
     blob = str(take(f"package://skimage/data/{name}").image.blob)
     with pytest.raises(ToolRefusedError):
-        TOOL.run(ScaledImageArguments(image=blob), store)
+        TOOL.run(ViewedImageArguments(image=blob), store)
 
 
 def test_a_slice_in_hounsfield_units_is_no_radiograph(store: ImageStore, put_hu: Callable[..., str]) -> None:
     with pytest.raises(ToolRefusedError, match="CT slice"):
-        TOOL.run(ScaledImageArguments(image=put_hu(np.zeros((64, 64), np.float32))), store)
+        TOOL.run(ViewedImageArguments(image=put_hu(np.zeros((64, 64), np.float32))), store)
 
 
 @pytest.mark.parametrize("picture", [np.zeros((40, 40), np.uint8), np.full((3, 300), 90, np.uint8)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polyclinic.core.canonical import sha256
 from polyclinic.core.case import Modality
 from polyclinic.core.errors import SetupError
 from polyclinic.tools.gate import kind
@@ -17,7 +18,6 @@ from polyclinic.tools.gate.kind import (
     against_stated,
     allowed_by_colour,
     look,
-    read_model,
     round_field,
     shipped,
 )
@@ -87,14 +87,17 @@ def test_noise_and_even_tones_are_like_nothing_known() -> None:
         assert 0.0 <= found.probability <= 1.0
 
 
-def test_missing_numbers_are_a_matter_of_setting_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OSError, match=r"none\.npz"):
-        read_model(tmp_path / "none.npz")
-    monkeypatch.setattr(kind, "WEIGHTS", tmp_path / "none.npz")
+def test_missing_or_damaged_numbers_are_a_matter_of_setting_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = kind.WEIGHTS.read_bytes()
+    changed = bytes([*whole[:-1], whole[-1] ^ 1])
+    monkeypatch.setattr(kind, "WEIGHTS", tmp_path / "numbers.npz")
     shipped.cache_clear()
     try:
-        with pytest.raises(SetupError, match=r"install polyclinic again"):
-            shipped()
+        for data, got in ((None, "No such file"), (whole[:5000], sha256(whole[:5000])), (changed, sha256(changed))):
+            if data is not None:
+                kind.WEIGHTS.write_bytes(data)
+            with pytest.raises(SetupError, match=rf"got {got}.*pip install --force-reinstall polyclinic"):
+                shipped()
     finally:
         shipped.cache_clear()
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +43,27 @@ def header_bytes(header: FileDataset) -> bytes:
     buffer = io.BytesIO()
     header.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def jpeg_lossless(data: bytes) -> bytes:
+    """The DICOM file with its pixels as lossless JPEG (process 14), which gdcm alone reads; written by gdcm, apart."""
+    code = (
+        "import gdcm, sys; given, to = sys.argv[1:]\n"
+        "read = gdcm.ImageReader(); read.SetFileName(given); assert read.Read()\n"
+        "change = gdcm.ImageChangeTransferSyntax(); change.SetInput(read.GetImage())\n"
+        "change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))\n"
+        "assert change.Change()\n"
+        "write = gdcm.ImageWriter(); write.SetFileName(to); write.SetFile(read.GetFile())\n"
+        "write.SetImage(change.GetOutput()); assert write.Write()\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        given, to = Path(folder) / "given", Path(folder) / "to"
+        given.write_bytes(data)
+        subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", code, str(given), str(to)], check=True)
+        header, made = dcmread(given), dcmread(to)  # gdcm adds to the header what is not meant here
+    header.PixelData, header.file_meta.TransferSyntaxUID = made.PixelData, made.file_meta.TransferSyntaxUID
+    header["PixelData"].VR, header["PixelData"].is_undefined_length = "OB", True
+    return header_bytes(header)
 
 
 def planted(number: int) -> tuple[FileDataset, tuple[str, ...]]:

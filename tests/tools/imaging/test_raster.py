@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import struct
 import sys
+import threading
+import time
+import warnings
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from polyclinic.core.errors import InputError, MissingExtraError
-from polyclinic.tools.imaging.raster import png_bytes, read_raster, resized
+from polyclinic.tools.imaging.raster import decoding, png_bytes, read_raster, resized
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
 COLOUR = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
@@ -143,3 +149,78 @@ def test_a_resized_mask_holds_nothing_but_zeros_and_ones() -> None:
     assert larger.dtype == np.bool_
     assert set(np.unique(larger.view(np.uint8))) == {0, 1}
     assert (larger == np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)).all()
+
+
+@pytest.fixture
+def another() -> Iterator[threading.Thread]:
+    """A thread that is decoding all the while."""
+    inside, done = threading.Event(), threading.Event()
+
+    def decode() -> None:
+        with decoding("slow"):
+            inside.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=decode)
+    thread.start()
+    assert inside.wait(60)
+    yield thread
+    done.set()
+    thread.join()
+
+
+def test_a_picture_is_read_while_another_one_is(another: threading.Thread) -> None:
+    read: list[Any] = []
+    reader = threading.Thread(
+        target=lambda: read.append(read_raster(encoded(GREY), shown="a", frame=None)), daemon=True
+    )
+    reader.start()
+    reader.join(30)
+    np.testing.assert_array_equal(read[0].array, GREY)
+
+
+def test_a_warning_reaches_the_thread_whose_picture_it_is_about(another: threading.Thread) -> None:
+    with decoding("a") as caught:
+        warnings.warn("of this thread", stacklevel=1)
+    with pytest.warns(UserWarning, match="of no picture"):
+        warnings.warn("of no picture", stacklevel=1)
+    assert [str(one.message) for one in caught] == ["of this thread"]
+
+
+def test_warnings_and_loggers_are_as_before_when_the_last_is_done() -> None:
+    before = warnings.filters[:], logging.getLogger("PIL").level
+    first, second = decoding("a"), decoding("b")
+    first.__enter__()
+    reader = threading.Thread(target=lambda: (second.__enter__(), second.__exit__(None, None, None)))
+    reader.start()
+    reader.join()
+    assert logging.getLogger("PIL").level > logging.CRITICAL
+    first.__exit__(None, None, None)
+    assert (warnings.filters[:], logging.getLogger("PIL").level) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_while_a_thread_decodes_reads_pictures(another: threading.Thread) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            quiet = logging.getLogger("PIL").level > logging.CRITICAL
+            right = (read_raster(encoded(GREY), shown="a", frame=None).array == GREY).all()
+            os._exit(0 if right and not quiet else 1)
+        finally:
+            os._exit(2)
+    until = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > until:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            pytest.fail("the forked process hangs")
+        time.sleep(0.01)
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
+
+
+def test_a_large_picture_within_our_limits_has_nothing_wrong_with_it() -> None:
+    large = PIL.Image.new("1", (9_700, 9_800), 1)  # beyond the size at which Pillow warns
+    buffer = io.BytesIO()
+    large.save(buffer, "PNG")
+    assert read_raster(buffer.getvalue(), shown="a", frame=None).limitations == ()

@@ -167,15 +167,6 @@ def test_a_decoder_that_may_crash_runs_in_a_process_of_its_own(take: Take, monke
         take(data[:start] + b"\xff" * 400 + data[start + 400 :])
 
 
-def test_the_decoding_process_writes_npy(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = io.BytesIO(Path(sample("MR_small.dcm")).read_bytes())
-    out = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": given}))
-    monkeypatch.setattr(sys, "stdout", type("Out", (), {"buffer": out}))
-    door.decode_standard_input(0)
-    assert np.load(io.BytesIO(out.getvalue())).shape == (64, 64)
-
-
 @pytest.mark.parametrize(
     ("name", "got"),
     [

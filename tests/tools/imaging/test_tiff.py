@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -188,11 +189,11 @@ def test_a_region_is_read_from_the_tiles_it_touches(
     rows, columns = np.mgrid[0:700, 0:900]
     full = np.stack([rows // 3, columns // 4, (rows + columns) // 8], axis=-1).astype(np.uint8)
     data = slide([full, full[::4, ::4]], encode, **tags)
-    decoded = []
+    decoded: list[bytes] = []
 
-    def counted(*given: Any, **named: Any) -> Any:
-        decoded.append(1)
-        return tiff_segments.segment_pixels(*given, **named)
+    def counted(page: Any, codes: list[bytes], *given: Any, **named: Any) -> Any:
+        decoded.extend(codes)
+        return tiff_segments.segment_pixels(page, codes, *given, **named)
 
     monkeypatch.setattr(tiff, "segment_pixels", counted)
     taken = take(data, region_px=(130, 70, 100, 50))
@@ -282,3 +283,43 @@ def test_no_pixel_is_decoded_where_too_many_pages_are_announced(
     path.write_bytes(ring)
     with path.open("rb") as file:
         assert len(read_pages(file, len(ring), shown="ring")[0]) == 1
+
+
+def many_strips(count: int, width: int, *, shared: bool) -> bytes:
+    """A grey TIFF of `count` LZW strips of one row; `shared` ones are all the same bytes of the file."""
+    one = by_pillow(PIL.Image.new("L", (width, 1)), compression="tiff_lzw")
+    with PIL.Image.open(io.BytesIO(one)) as picture:
+        at, size = picture.tag_v2[273][0], picture.tag_v2[279][0]
+    strip = one[at : at + size]
+    strips = strip * (1 if shared else count)
+    offsets = [8 + (0 if shared else number * size) for number in range(count)]
+    tables = 8 + len(strips)
+    tags = (
+        (256, 1, width), (257, 1, count), (258, 1, 8), (259, 1, 5), (262, 1, 1), (273, count, tables), (277, 1, 1),
+        (278, 1, 1), (279, count, tables + 4 * count),
+    )  # fmt: skip
+    start = tables + 8 * count
+    head = b"II*\0" + struct.pack("<I", start) + strips
+    head += struct.pack(f"<{count}I", *offsets) + struct.pack(f"<{count}I", *[size] * count)
+    entries = b"".join(struct.pack("<HHII", tag, 4, number, value) for tag, number, value in tags)
+    return head + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(("width", "shared"), [(64, True), (64, False), (2_000, True)])
+def test_a_small_file_cannot_ask_for_the_work_of_a_large_one(width: int, shared: bool, take: Take) -> None:
+    began = time.monotonic()
+    with pytest.raises(InputError, match="are smaller or overlap"):
+        take(many_strips(20_000, width, shared=shared))
+    assert time.monotonic() - began < 2
+
+
+def test_many_strips_of_ordinary_width_are_read(take: Take, store: ImageStore) -> None:
+    deep = np.random.default_rng(0).integers(0, 255, (4_200, 1_030), dtype=np.uint8)
+    data = by_pillow(PIL.Image.fromarray(deep), compression="tiff_lzw", strip_size=1_030)
+    np.testing.assert_array_equal(pixels(store, take(data)), deep)
+
+
+def test_a_tiff_that_takes_too_long_is_refused(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "_SECONDS", -1.0)
+    with pytest.raises(InputError, match="takes longer"):
+        take(written(GREY, tile=(16, 16)))

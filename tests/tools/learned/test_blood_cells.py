@@ -20,6 +20,7 @@ from polyclinic.tools.imaging.store import ImageStore, TakenIn
 from polyclinic.tools.learned import blood_cells
 from polyclinic.tools.learned.blood_cells import (
     CONSTANTS,
+    COUNTS,
     LABELS,
     SETTINGS,
     TOOL,
@@ -59,6 +60,8 @@ def test_counts_are_those_of_the_boxes(smear: NDArray[np.uint8], take: Take, sto
     assert output.rbc_count.text == f"{output.rbc_count.value:.0f} red cells were counted in the picture."
     assert output.wbc_count.text == "1 white cell was counted in the picture."
     assert (output.rbc_count.unit, output.wbc_count.unit) == ("1", "1")
+    assert [item.name for item in output.measurements()] == list(COUNTS.values())
+    assert output.wbc_count.uncertainty == 0.1  # measured as 0.017, and no count is certain
     assert sum(cell.label == "RBC" for cell in output.detections) >= output.rbc_count.value
     white = next(cell for cell in output.detections if cell.label == "WBC")
     assert white.score > 0.9

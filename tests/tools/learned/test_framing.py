@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from polyclinic.tools.learned.framing import channels_first, resampled, run_whole
+from polyclinic.tools.learned.framing import (
+    Frame,
+    channels_first,
+    resampled,
+    run_whole,
+    turned_back,
+    turned_ways,
+)
 from polyclinic.tools.learned.network import Network
 
 
@@ -81,3 +88,28 @@ def test_a_real_network_sees_no_seam() -> None:
     (banded,) = run_whole(network, x, multiple=16, most_pixels=96 * 128)
     assert np.abs(whole - banded).max() < 0.05 * np.ptp(whole)
     assert np.abs(whole - banded).mean() < 0.005 * np.ptp(whole)
+
+
+@given(st.integers(2, 60), st.integers(2, 60))
+def test_a_frame_around_a_picture_gives_it_back(height: int, width: int) -> None:
+    x = np.random.default_rng(height * 100 + width).random((2, height, width), dtype=np.float32)
+    frame = Frame.around((height, width))
+    seen = frame.cut(x, frame.side)
+    assert seen.shape == (2, max(height, width), max(height, width))
+    assert seen.sum() == np.float32(x.sum()) or abs(seen.sum() - x.sum()) < 1e-2
+    np.testing.assert_array_equal(frame.put_back(seen, (height, width)), x)
+
+
+def test_a_frame_may_reach_beyond_the_picture() -> None:
+    x = np.ones((1, 10, 10), dtype=np.float32)
+    frame = Frame(top=-5, left=6, side=8)
+    seen = frame.cut(x, 8)
+    assert seen.sum() == 3 * 4
+    assert frame.put_back(seen, (10, 10)).sum() == 3 * 4
+
+
+def test_what_was_turned_is_turned_back() -> None:
+    x = np.random.default_rng(0).random((3, 7, 7), dtype=np.float32)
+    ways = turned_ways(x)
+    assert len({way.tobytes() for way in ways}) == 8
+    np.testing.assert_allclose(turned_back(ways), x, rtol=1e-6)

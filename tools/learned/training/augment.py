@@ -9,15 +9,24 @@ Floats = NDArray[np.float32]
 
 
 def piece(
-    maps: Floats, rng: np.random.Generator, *, side: int, scale: float, centre: tuple[float, float], turned: bool = True
+    maps: Floats,
+    rng: np.random.Generator,
+    *,
+    side: int,
+    scale: float,
+    centre: tuple[float, float],
+    turned: bool = True,
+    angle: float | None = None,
 ) -> Floats:
     """A square of `side` px around `centre` (row, column) of maps (C, H, W), enlarged by `scale`; 0 beyond the edge.
 
-    With `turned` it is rotated by any angle, and mirrored in half of all draws.
+    With `turned` it is rotated by any angle, or by `angle` in radians, and mirrored in half of all draws: from left to
+    right where it is rotated by 0.
     """
     import torch
 
-    angle = rng.uniform(0.0, 2.0 * np.pi) if turned else 0.0
+    if angle is None:
+        angle = rng.uniform(0.0, 2.0 * np.pi) if turned else 0.0
     mirror = -1.0 if turned and rng.random() < 0.5 else 1.0
     along, across = np.cos(angle) / scale, np.sin(angle) / scale
     steps = np.arange(side, dtype=np.float32) - (side - 1) / 2.0
@@ -45,3 +54,11 @@ def blurred_or_noisy(x: Floats, rng: np.random.Generator, *, blur: float, noise:
         x = np.asarray(ndimage.gaussian_filter(x, (0.0, sigma, sigma)), dtype=np.float32)
     spread = np.float32(rng.uniform(0.0, noise))
     return x + spread * rng.standard_normal(x.shape, dtype=np.float32)
+
+
+def uneven(rng: np.random.Generator, side: int, strength: float) -> Floats:
+    """A smooth field of light (side, side) around 1, as coils and beds cause: a plane through a factor of its own."""
+    slope = rng.uniform(-strength, strength, size=2)
+    steps = np.linspace(-1.0, 1.0, side)
+    field = 1.0 + slope[0] * steps[:, None] + slope[1] * steps[None, :]
+    return np.asarray(np.clip(field, 0.2, None) * log_uniform(rng, 0.85, 1.2), dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,18 @@ def write_whole(path: Path, data: bytes) -> None:
         raise SetupError(
             expected=f"to write {path}", got=error.strerror or str(error), fix="name a folder you may write to"
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder where there is none, before hours of work that is to end in it. Raises SetupError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+        why = "a folder that cannot be written"
+    except OSError as error:
+        writable, why = False, error.strerror or str(error)
+    if not writable:
+        raise SetupError(expected=f"to write {folder}", got=why, fix="name a folder you may write to")
 
 
 def _listed(outputs: Any) -> list[Any]:

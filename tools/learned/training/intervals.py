@@ -13,7 +13,15 @@ from ...card import Figure
 DRAWS = 2000
 
 
-def figure(metric: str, dataset: str, values: Sequence[float], groups: Sequence[str], *, digits: int = 3) -> Figure:
+def figure(
+    metric: str,
+    dataset: str,
+    values: Sequence[float],
+    groups: Sequence[str],
+    *,
+    digits: int = 3,
+    about: tuple[str, ...] = (),
+) -> Figure:
     """The mean of one value per item as a Figure, with its interval over groups. NaN: the item has no such value."""
     kept = [(value, group) for value, group in zip(values, groups, strict=True) if not np.isnan(value)]
     numbers = np.array([value for value, _ in kept])
@@ -21,7 +29,7 @@ def figure(metric: str, dataset: str, values: Sequence[float], groups: Sequence[
     def mean(index: NDArray[np.int64]) -> float:
         return float(numbers[index].mean())
 
-    return figure_of(metric, dataset, mean, [group for _, group in kept], digits=digits)
+    return figure_of(metric, dataset, mean, [group for _, group in kept], digits=digits, about=about)
 
 
 def figure_of(
@@ -31,6 +39,7 @@ def figure_of(
     groups: Sequence[str],
     *,
     digits: int = 3,
+    about: tuple[str, ...] = (),
 ) -> Figure:
     """A statistic of item indices as a Figure: its value on all items, its 95 % interval over groups."""
     low, high = interval(statistic, groups)
@@ -40,6 +49,7 @@ def figure_of(
         dataset=dataset,
         n=len(groups),
         interval=(round(low, digits), round(high, digits)),
+        about=about,
     )
 
 

@@ -118,3 +118,30 @@ def cross_entropy(outputs: Any, target: Any, weight: Any = None) -> Any:
     import torch
 
     return torch.nn.functional.binary_cross_entropy_with_logits(outputs, target, weight)
+
+
+def outline_and_type(
+    outputs: Any,
+    inside: Any,
+    kinds: Any,
+    *,
+    inside_weight: float = 4.0,
+    type_weight: float = 0.2,
+    smooth_px: float = 20.0,
+) -> Any:
+    """For logits (N, 1 + types, H, W), an outline of 0/1 (N, 1, H, W) and types from 0 (N, H, W): a scalar.
+
+    Binary cross entropy plus one minus soft Dice of the outline, picture by picture, so that a small region counts as
+    much as a large one; plus, within the outline, `type_weight` times the cross entropy of the type. A pixel within
+    the outline counts `inside_weight` times in the cross entropy: regions are small, and nothing is soon learned.
+    """
+    import torch
+
+    share = torch.sigmoid(outputs[:, 0])
+    area = inside[:, 0].sum((1, 2))
+    overlap = (share * inside[:, 0]).sum((1, 2))
+    dice = (2.0 * overlap + smooth_px) / (share.sum((1, 2)) + area + smooth_px)
+    of_type = torch.nn.functional.cross_entropy(outputs[:, 1:], kinds, reduction="none") * inside[:, 0]
+    each = of_type.sum((1, 2)) / (area + smooth_px)
+    counts = 1.0 + (inside_weight - 1.0) * inside
+    return cross_entropy(outputs[:, :1], inside, counts) + 1.0 - dice.mean() + type_weight * each.mean()

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from ....core.canonical import digest, sha256
-from ....core.errors import SetupError
+from ....core.errors import InputError, SetupError
 from ...card import Figure
 from ..cards import TrainedCard, TrainedOn
 from ..network import Network
-from .export import to_onnx, write_whole
+from .export import check_writable, to_onnx, write_whole
 from .items import Fold, Item, folds
 from .loop import Watch, check_device, prepare
 from .nets import parameters
@@ -33,7 +34,8 @@ Progress: TypeAlias = Callable[[str, int, int, float], None]
 class Recipe(Protocol):
     """How one network is made. `name` is the tool module's and the weights'; `version` goes up when `fit` changes.
 
-    `settings` are the constants of the tool's preprocessing, `input_shape` the (C, H, W) of one input.
+    `settings` are the constants of the tool's steps before and after the network, those `after_network` of the later
+    ones alone: changing one of them trains nothing again. `input_shape` is the (C, H, W) of one input.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Recipe(Protocol):
     trained_on: tuple[TrainedOn, ...]
     split: str
     settings: Mapping[str, Any]
+    after_network: tuple[str, ...] = ()
     input_shape: tuple[int, int, int]
 
     def items(self, data: Path) -> list[Item]:
@@ -64,6 +67,20 @@ class Recipe(Protocol):
         return {}
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Tell of files of the data set that are missing or cannot be read as what they are."""
+    try:
+        yield
+    except BrokenPipeError:  # who watched the progress has gone
+        raise
+    except OSError as error:
+        raise InputError(
+            expected="a data set whose files can all be read", got=str(error), fix="restore what is missing or damaged"
+        ) from error
+
+
+@_reading()
 def train(
     recipe: Recipe,
     data: Path,
@@ -82,7 +99,12 @@ def train(
     device or a number of folds that cannot be used, SetupError where a network is missing or cannot be written.
     """
     check_device(device)
+    check_writable(out / "folds")
     items = sorted(recipe.items(data), key=lambda item: item.id)
+    if not items:
+        raise InputError(
+            expected="something to train on", got=f"a data set of nothing in {str(data)!r}", fix="check --data"
+        )
     work = _Work(recipe, out, seed=seed, device=device, threads=threads, only_figures=only_figures, progress=progress)
     rows: dict[str, dict[str, float]] = {}
     for fold in folds(items, count, seed):
@@ -136,17 +158,26 @@ class _Work:
         path = self._out / f"{place}.onnx"
         made_from = digest([self._recipe.name, self._recipe.version, self._seed, [self._named(item) for item in items]])
         known = _read_facts(path)
-        if known.get("made_from") != made_from:
+        settings = self._settings()
+        # a network that says nothing of its settings stands
+        if known.get("made_from") != made_from or known.get("settings", settings) != settings:
             if self._only_figures:
                 raise SetupError(
-                    expected=f"the network {path}, trained by this recipe with this seed and these folds",
+                    expected=f"the network {path}, trained by this recipe with this seed, these folds and settings",
                     got="another one" if known else "no such file",
                     fix="leave --only-figures out",
                 )
-            known = self._fit(path, items, what) | {"made_from": made_from}
+            known = self._fit(path, items, what) | {"made_from": made_from, "settings": settings}
             write_whole(_facts_of(path), json.dumps(known, indent=1).encode())
         self.seconds += float(known["seconds"])
         return path
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings that a network depends on, as JSON gives them back."""
+        before = {
+            name: value for name, value in self._recipe.settings.items() if name not in self._recipe.after_network
+        }
+        return cast("dict[str, Any]", json.loads(json.dumps(before)))
 
     def _named(self, item: Item) -> list[Any]:
         """An item by its name and by what its files hold."""

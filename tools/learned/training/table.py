@@ -10,14 +10,20 @@ from ....core.errors import InputError
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-RECIPES = ("blood_cells", "lung_boxes", "nuclei", "pneumonia", "vessels")
+RECIPES = ("blood_cells", "brain_tumour", "haemorrhage", "lung_boxes", "nuclei", "pneumonia", "vessels")
+
+
+KINDS = "kind_of_picture"
+"""The gate's model, which is no network: it has a recipe of its own, tools/gate/recipe.py."""
 
 
 def check_name(name: str) -> None:
     """Raise InputError when there is no recipe called `name`."""
     if name not in RECIPES:
         raise InputError(
-            expected="one of the recipes " + ", ".join(RECIPES), got=repr(name), fix="name a recipe there is"
+            expected="one of the recipes " + ", ".join(sorted((*RECIPES, KINDS))),
+            got=repr(name),
+            fix="name a recipe there is",
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -37,7 +36,8 @@ class Squares(Recipe):
     version = "1"
     trained_on = (TrainedOn(name="squares", licence="CC0 1.0", source="this test", citation="none"),)
     split = "whole groups"
-    settings = MappingProxyType({"threshold": 0.5})
+    settings = MappingProxyType({"scales": [1.0, 2.0], "threshold": 0.5})
+    after_network = ("threshold",)
     input_shape = (1, 16, 16)
 
     def __init__(self) -> None:
@@ -156,6 +156,31 @@ def test_another_seed_or_other_data_trains_anew(squares: Squares, data: Path, tm
     assert len(squares.fits) - before == 3
 
 
+def test_another_setting_trains_anew_unless_it_is_used_after_the_network_alone(
+    squares: Squares, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for settings, fits in (
+        ({"scales": [1.0, 2.0], "threshold": 0.5}, 3), ({"scales": (1.0, 2.0), "threshold": 0.6}, 0),
+        ({"scales": [1.0, 4.0], "threshold": 0.6}, 3),
+    ):  # fmt: skip
+        monkeypatch.setattr(squares, "settings", settings)
+        before = len(squares.fits)
+        card = train(squares, data, tmp_path / "out", count=2)
+        assert len(squares.fits) - before == fits
+        assert card.settings["threshold"] == settings["threshold"]
+
+
+def test_a_network_that_says_nothing_of_settings_stands(squares: Squares, data: Path, tmp_path: Path) -> None:
+    train(squares, data, tmp_path / "out", count=2)
+    for file in (tmp_path / "out").rglob("*.made.json"):
+        facts = json.loads(file.read_text())
+        assert facts.pop("settings") == {"scales": [1.0, 2.0]}
+        file.write_text(json.dumps(facts))
+    before = len(squares.fits)
+    train(squares, data, tmp_path / "out", count=2)
+    assert len(squares.fits) == before
+
+
 def test_only_figures_trains_nothing(squares: Squares, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(SetupError, match=r"no such file; leave --only-figures out"):
@@ -177,6 +202,24 @@ def test_further_sets_are_measured_by_the_final_network(squares: Squares, data: 
     assert card.figures[1].value == round(float(np.mean(expected["right"])), 3)
 
 
+def test_data_that_cannot_be_read_are_told(squares: Squares, data: Path, tmp_path: Path) -> None:
+    (data / "00-0.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"files can all be read; got cannot identify image file .*00-0\.png"):
+        train(squares, data, tmp_path / "out", count=2)
+    (data / "00-0.png").unlink()
+    (data / "00-0.png").symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"files can all be read; got .*No such file.*00-0\.png"):
+        train(squares, data, tmp_path / "out", count=2)
+
+
+def test_a_data_set_of_nothing_is_told(
+    squares: Squares, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(squares, "items", lambda data: [])
+    with pytest.raises(InputError, match=r"got a data set of nothing"):
+        train(squares, data, tmp_path / "out")
+
+
 def test_data_that_are_not_there_are_told(squares: Squares, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected pictures"):
         train(squares, tmp_path, tmp_path / "out")
@@ -189,8 +232,8 @@ def test_a_device_that_is_not_there_is_told(squares: Squares, data: Path, tmp_pa
 
 def test_a_folder_that_cannot_be_written_is_told(squares: Squares, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    train(squares, data, out, count=2)
-    shutil.rmtree(out / "folds")
+    out.mkdir()
     (out / "folds").write_text("a file in the way")
     with pytest.raises(SetupError, match=r"expected to write .*folds"):
         train(squares, data, out, count=2)
+    assert not squares.fits, "before hours of work"

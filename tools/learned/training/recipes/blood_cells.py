@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from ....card import Detection, Figure
-from ...blood_cells import COUNT_ERROR, LABELS, NAME, SETTINGS, expected_number, find_cells, overlaps, shrunk
+from ...blood_cells import COUNT_ERROR, COUNTS, LABELS, NAME, SETTINGS, expected_number, find_cells, overlaps, shrunk
 from ...cards import TrainedOn
 from ...network import Network
 from ..augment import log_uniform, piece
@@ -55,6 +55,7 @@ class BloodCellRecipe(Recipe):
     )
     split = "pictures, two near-identical ones together"
     settings = SETTINGS
+    after_network = ("floor", "least_chance", "same_cell_iou")
     input_shape = (3, 64, 64)
 
     def items(self, data: Path) -> list[Item]:
@@ -109,7 +110,7 @@ class BloodCellRecipe(Recipe):
             found.append(figure_of(f"{label} average precision at IoU 0.5", where, precision, groups))
         for label in LABELS:
             errors, constant = count_errors(label, tables[label], truth[label], groups)
-            found.append(figure(COUNT_ERROR.format(label), where, errors, groups))
+            found.append(figure(COUNT_ERROR.format(label), where, errors, groups, about=(COUNTS[label],)))
             found.append(figure(f"for comparison: {label} count of the median picture", where, constant, groups))
         return tuple(found)
 

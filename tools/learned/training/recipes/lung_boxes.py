@@ -58,6 +58,7 @@ class LungBoxRecipe(Recipe):
     )
     split = "whole patients"
     settings = SETTINGS
+    after_network = ("corrections",)
     input_shape = (1, 1, len(features(np.zeros((SETTINGS["side_px"],) * 2, np.float32))))
 
     def items(self, data: Path) -> list[Item]:

@@ -43,6 +43,14 @@ class NucleiRecipe(Recipe):
     )
     split = "pictures, stained and fluorescent evenly over the folds"
     settings = SETTINGS
+    after_network = (
+        "mirrored_up_to_pixels",
+        "foreground",
+        "core",
+        "smallest_core_share",
+        "smallest_share",
+        "smallest_px",
+    )
     input_shape = (3, 64, 64)
 
     def items(self, data: Path) -> list[Item]:
@@ -94,7 +102,8 @@ class NucleiRecipe(Recipe):
                 (COUNT_ERROR, "count_error"),
             ):
                 values = [scores[score][k] for k in chosen]
-                found.append(figure(metric, f"BBBC038{name}, five-fold", values, groups))
+                about = ("nuclei_count",) if metric == COUNT_ERROR and not name else ()
+                found.append(figure(metric, f"BBBC038{name}, five-fold", values, groups, about=about))
         return tuple(found)
 
 

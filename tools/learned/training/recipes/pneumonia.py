@@ -97,7 +97,9 @@ class PneumoniaRecipe(Recipe):
             return lambda index: auroc(values[name][index], truth[index], values["mean"][index])
 
         return (
-            figure_of("AUROC of pneumonia against no finding", where, ranked("model"), groups),
+            figure_of(
+                "AUROC of pneumonia against no finding", where, ranked("model"), groups, about=("pneumonia",)
+            ),
             figure_of("AUROC among pairs of like brightness", where, alike("model"), groups),
             figure_of("for comparison: AUROC of a model that sees the lungs alone", where, ranked("lungs"), groups),
             figure_of("for comparison: AUROC of brightness alone (a short cut)", where, ranked("brightness"), groups),

@@ -39,6 +39,7 @@ class VesselRecipe(Recipe):
     )
     split = "whole children, both eyes together"
     settings = SETTINGS
+    after_network = ("threshold", "smallest_px")
     input_shape = (2, 64, 64)
 
     def items(self, data: Path) -> list[Item]:
@@ -88,7 +89,7 @@ class VesselRecipe(Recipe):
         where = dataset or "CHASE_DB1, five-fold"
         found = [
             figure("Dice with the first observer", where, scores["dice"], groups),
-            figure(DENSITY_ERROR, where, scores["density_error"], groups),
+            figure(DENSITY_ERROR, where, scores["density_error"], groups, about=("vessel_density",)),
         ]
         if not dataset:
             found.insert(1, figure("Dice of the second observer with the first", "CHASE_DB1", scores["second"], groups))

@@ -1,0 +1,55 @@
+"""What a benchmark is: where its files lie, how they become samples, whose it is. It reads none and scores nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ..core.errors import InputError
+from .sample import Sample
+
+Task: TypeAlias = Literal["choice", "answer", "answers", "boxes", "points", "interactive"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A set of samples by name.
+
+    `samples` reads the published format from a file or folder and raises InputError for anything else; `place` is
+    where that lies in a folder of data sets; `published_as` says what the user must get and from whom. `tried` tells
+    whether it was ever run on the published set, or on a file in its format only.
+    """
+
+    name: str
+    summary: str
+    task: Task
+    licence: str
+    citation: str
+    published_as: str
+    place: str
+    samples: Callable[[Path], Iterator[Sample]]
+    tried: bool = True
+
+    def at(self, data: Path) -> Path:
+        """Where the set lies: `data`/`place`, or `data` itself where that is the set. Raises InputError."""
+        found = data / self.place
+        if found.exists():
+            return found
+        if data.exists() and data.name == Path(self.place).name:
+            return data
+        raise InputError(
+            expected=f"{self.published_as} at {self.place} in the folder of the data sets",
+            got=f"no such file in {str(data)!r}" if data.is_dir() else f"{str(data)!r}, which is no folder",
+            fix="name the folder that holds it: --data DIR",
+        )
+
+
+def unreadable(path: Path, expected: str, error: Exception) -> InputError:
+    """The error for a file that is not in its published format."""
+    return InputError(
+        expected=f"{expected} in {path.name}",
+        got=f"{type(error).__name__}: {str(error)[:80]}",
+        fix="name the file as it is published",
+    )

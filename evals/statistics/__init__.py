@@ -1,0 +1,1 @@
+"""How sure a measured number is: intervals, paired tests, calibration and power, of plain numbers."""

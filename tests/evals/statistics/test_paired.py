@@ -1,0 +1,119 @@
+"""Paired tests against all outcomes of a fair coin, against scipy, and by simulation where nothing differs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyclinic.core.errors import InputError
+from polyclinic.evals.statistics.paired import difference, holm, mcnemar, mcnemar_of
+
+COUNTS = st.tuples(st.integers(0, 6), st.integers(0, 6))
+P_VALUES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.5, 1.0]))
+
+
+@given(COUNTS)
+def test_mcnemar_counts_the_coins_that_fall_as_unevenly(counts: tuple[int, int]) -> None:
+    first, second = counts
+    falls = [abs(2 * sum(coins) - first - second) for coins in itertools.product((0, 1), repeat=first + second)]
+    gap = abs(first - second)
+    p = sum(fall >= gap for fall in falls) / len(falls)
+    as_uneven = sum(fall == gap for fall in falls) / len(falls)
+    found = mcnemar_of(first, second)
+    assert found.p == pytest.approx(p)
+    # Half of what is as uneven, on both sides; an even split has one side only.
+    assert found.mid_p == pytest.approx(p - as_uneven / 2 if gap else 1.0)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_scipys_binomial_test(first: int, second: int) -> None:
+    stats = pytest.importorskip("scipy.stats", reason="the reference is scipy: install polyclinic[imaging]")
+    found = mcnemar_of(first, second)
+    assert found.p == pytest.approx(stats.binomtest(first, first + second).pvalue if first + second else 1.0)
+    swapped = mcnemar_of(second, first)
+    assert (found.p, found.mid_p) == (swapped.p, swapped.mid_p)
+
+
+def test_mcnemar_counts_what_only_one_has_right() -> None:
+    found = mcnemar([True, True, True, False, False], [True, False, False, True, False])
+    assert (found.only_first, found.only_second) == (2, 1)
+    assert mcnemar([True], [True]).p == mcnemar([], []).mid_p == 1.0
+    assert mcnemar_of(0, 6).p == 2 / 2**6
+    assert mcnemar_of(20000, 21000).p == pytest.approx(8e-7, rel=0.1)  # no overflow
+    with pytest.raises(InputError, match="the same samples"):
+        mcnemar([True], [])
+
+
+def test_a_difference_is_that_of_any_figure_over_whole_groups() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(0.4, 1, 300), rng.normal(0.0, 1, 300)
+    groups = [f"g{k // 3}" for k in range(300)]
+    found = difference(
+        lambda index: float(np.median(first[index])), lambda index: float(np.median(second[index])), groups, draws=500
+    )
+    assert found.value == pytest.approx(float(np.median(first) - np.median(second)))
+    assert found.low < found.value < found.high
+    assert 0 < found.p < 0.05
+    assert (found.low > 0) == (found.p <= 0.05)
+
+
+def test_arms_that_say_the_same_do_not_differ() -> None:
+    values = np.random.default_rng(0).random(50)
+    groups = [str(k) for k in range(50)]
+    found = difference(
+        lambda index: float(values[index].mean()), lambda index: float(values[index][::-1].mean()), groups, draws=100
+    )  # the same sum in another order: equal but for rounding
+    assert found.p == 1.0
+    assert found.value == pytest.approx(0.0)
+
+
+def test_the_least_p_is_that_of_the_draws_and_undefined_draws_are_counted() -> None:
+    groups = ["a", "b", "c"]
+    assert difference(lambda _: 1.0, lambda _: 0.0, groups, draws=99).p == pytest.approx(2 / 100)
+    lost = difference(lambda _: math.nan, lambda _: 0.0, groups, draws=9)
+    assert (lost.undefined, math.isnan(lost.p), math.isnan(lost.low)) == (9, True, True)
+    some = difference(lambda index: math.nan if index[0] == 0 else 1.0, lambda _: 0.0, groups, draws=50)
+    assert 0 < some.undefined < 50
+    assert some.p == pytest.approx(2 / (50 - some.undefined + 1))
+
+
+def test_where_nothing_differs_one_in_twenty_is_found() -> None:
+    rng = np.random.default_rng(0)
+    groups = [f"g{k // 2}" for k in range(120)]
+    found = 0
+    for _ in range(300):
+        shared = np.repeat(rng.normal(size=60), 2)  # what makes both arms find the same groups easy
+        first, second = (shared + np.repeat(rng.normal(size=60), 2) for _ in "ab")
+        p = difference(
+            lambda index, v=first: float(v[index].mean()), lambda index, v=second: float(v[index].mean()),
+            groups, draws=199,
+        ).p  # fmt: skip
+        found += p <= 0.05
+    assert 3 <= found <= 30  # 15 expected; 4 standard deviations
+
+
+@given(P_VALUES)
+def test_holm_rejects_step_by_step(p_values: dict[str, float]) -> None:
+    found = holm(p_values)
+    assert list(found) == list(p_values)
+    for alpha in (0.004, 0.03, 0.05, 0.11, 0.9):
+        rejected = set()
+        for place, (name, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+            if value * (len(p_values) - place) > alpha:
+                break
+            rejected.add(name)
+        assert {name for name, value in found.items() if value <= alpha} == rejected
+
+
+def test_holm_by_hand() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+    for value in (math.nan, -0.1, 1.1):
+        with pytest.raises(InputError, match=r"p values in \[0, 1\]"):
+            holm({"a": value})
