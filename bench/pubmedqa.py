@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from polyclinic import Clinic, Report
-from polyclinic.evals.pubmedqa import OPTIONS, samples
-from polyclinic.evals.sample import Sample
+from polyclinic.evals.benchmarks.pubmedqa import OPTIONS, samples
+from polyclinic.evals.sample import Letter, Sample
 
 
 async def answers(clinic: Clinic, items: list[Sample], concurrency: int) -> list[Report]:
@@ -37,6 +37,12 @@ def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return centre - half, centre + half
 
 
+def right_letter(sample: Sample) -> str:
+    """The letter of the right option."""
+    assert isinstance(sample.target, Letter)
+    return sample.target.letter
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -49,10 +55,10 @@ def main() -> None:
         reports = asyncio.run(answers(Clinic(runs=runs), items, arguments.concurrency))
         seconds = time.perf_counter() - start
     outcomes = Counter(
-        "right" if report.option == sample.target else report.status if report.option is None else "wrong"
+        "right" if report.option == right_letter(sample) else report.status if report.option is None else "wrong"
         for report, sample in zip(reports, items, strict=True)
     )
-    targets = Counter(sample.target for sample in items)
+    targets = Counter(map(right_letter, items))
     majority, count = targets.most_common(1)[0]
     n = len(items)
     for name, right in (("embedded engine", outcomes["right"]), (f"always {OPTIONS[majority]!r}", count)):
@@ -60,7 +66,8 @@ def main() -> None:
         print(f"{name:<18} accuracy {right / n:.3f}  95% interval {low:.3f} to {high:.3f}  n = {n}")
     print(f"outcomes {dict(outcomes)}; gold {dict(targets)}; {seconds:.1f} s, {1000 * seconds / n:.0f} ms per case")
     table = Counter(
-        (OPTIONS[s.target], OPTIONS[r.option] if r.option else r.status) for r, s in zip(reports, items, strict=True)
+        (OPTIONS[right_letter(sample)], OPTIONS[report.option] if report.option else report.status)
+        for report, sample in zip(reports, items, strict=True)
     )
     for (gold, said), number in sorted(table.items()):
         print(f"  gold {gold:<6} said {said:<10} {number}")

@@ -150,11 +150,11 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> BrainTumour:
         ),
         tumour_share=measured(
             "tumour_share", 100.0 * float(seen.tumour.sum()) / max(1.0, float((head | seen.tumour).sum())), "%",
-            "It makes up {} of the head on this slice.", digits=1, mask=mask,
+            "The tumour makes up {} of the head on this slice.", digits=1, mask=mask,
         ),
         tumour_diameter=measured(
-            "tumour_diameter", axes(seen.tumour, spacing).long, unit, "Its longest diameter is {}.", digits=0,
-            mask=mask, box_px=box,
+            "tumour_diameter", axes(seen.tumour, spacing).long, unit, "The tumour is {} across at its longest.",
+            digits=0, mask=mask, box_px=box,
         ),
         type_probability=measured(
             f"{TYPES[first]} probability", float(shares[first]), "1",

@@ -209,12 +209,12 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> Haemorrhage:
         ),
         blood_share=measured(
             "blood_share", 100.0 * float(blood.sum()) / float(brain.sum()), "%",
-            "It makes up {} of what lies inside the skull here.", digits=1, mask=mask,
+            "Blood makes up {} of what lies inside the skull on this slice.", digits=1, mask=mask,
         ),
         types=tuple(
             measured(
                 f"{TYPES[k]} blood", 100.0 * float(amounts[k]) / float(blood.sum()), "%",
-                f"A trained model takes {{}} of it for {TYPES[k]} haemorrhage.", digits=0,
+                f"A trained model takes {{}} of the blood for {TYPES[k]} haemorrhage.", digits=0,
                 mask=images.put_mask(seen.types == k + 1), finding=_FINDINGS.get(TYPES[k], ""),
                 says="undecided" if TYPES[k] in _FINDINGS else "", of=("blood_area",),
             )

@@ -12,8 +12,8 @@ import pytest
 from polyclinic import Clinic
 from polyclinic.core.errors import InputError
 from polyclinic.core.runs import verify_run
-from polyclinic.evals.pubmedqa import samples
-from polyclinic.evals.sample import Sample
+from polyclinic.evals.benchmarks.pubmedqa import samples
+from polyclinic.evals.sample import Letter, Sample
 
 RECORD = {
     "QUESTION": "Does the new splint help?",
@@ -30,7 +30,7 @@ def test_the_answer_is_never_part_of_the_case(tmp_path: Path) -> None:
     path.write_text(json.dumps({"2": RECORD, "11": RECORD}))
     found = list(samples(path))
     assert [sample.case.id for sample in found] == ["pubmedqa-2", "pubmedqa-11"]
-    assert found[0].target == "A"
+    assert found[0].target == Letter(letter="A")
     assert "SECRET" not in found[0].case.model_dump_json()
 
 

@@ -1,0 +1,90 @@
+"""MedSG-Bench: a box to be found in a sequence of pictures: what differs, the same organ, the same patch, a named one.
+
+Yue, Zhang, Jia, Xu, Han, Liu, Wang: MedSG-Bench: A Benchmark for Medical Image Sequences Grounding. 2025,
+arXiv:2505.11852. CC BY 4.0. The shape of a record, content invented:
+
+    {"task": "referring", "images": ["MedSG-Bench/MedSG-Bench/Task8/a.png", "MedSG-Bench/MedSG-Bench/Task8/b.png"],
+     "question": "Please find the bounding box coordinates for the area described by:
+                  <|object_ref_start|>Spoon<|object_ref_end|>.", "answer": [91, 52, 229, 258], "size": [336, 336]}
+
+The box is (x1, y1, x2, y2) in px of a picture of 336 × 336, or of `size` in the task "multi_view". On which of the
+pictures it lies is not published, and the published evaluation compares boxes alone: so do samples here, and "the first
+image" of a target means the one that the question asks for. The markup of the question is taken off.
+
+Not run on the published set: fields and coordinates are those that the authors' evaluation reads and that results of it
+show (github.com/XavierSylus/MedSG-Bench, a copy), and the loader is tested on files in that format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...core.case import Case
+from ...core.errors import InputError
+from ...tools.card import Box
+from ..benchmark import Benchmark
+from ..sample import Boxes, Sample
+from .records import Record, case_id, listed, picture, samples_of
+
+EXPECTED = "MedSG-Bench records"
+PREFIX = "MedSG-Bench/MedSG-Bench/"
+SIDE = 336
+REFERENCE = re.compile(r"<\|object_ref_start\|>(.*?)<\|object_ref_end\|>")
+
+
+def samples(path: Path) -> Iterator[Sample]:
+    """The samples of the files `Task1.json` to `Task8.json` of a folder, file by file in the order of their names."""
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise InputError(expected=f"files Task*.json in {path.name}", got="none", fix="name the folder MedSG-Bench")
+    for file in files:
+        yield from samples_of(file, _numbered(file), partial(_made, path, file.stem), EXPECTED)
+
+
+def _numbered(path: Path) -> Iterator[Record]:
+    for name, record in listed(path, EXPECTED):
+        yield name, (int(name.removeprefix("record ")), record)
+
+
+def _made(folder: Path, file: str, named: tuple[int, dict[str, Any]]) -> Iterator[Sample]:
+    number, record = named
+    images = tuple(picture(folder, name.removeprefix(PREFIX)) for name in record["images"])
+    label = REFERENCE.search(record["question"])
+    size = record["size"] if record["task"] == "multi_view" else (SIDE, SIDE)
+    case = Case(id=case_id("medsg", file, f"{number:05}"), question=plain(record["question"]), images=images)
+    yield Sample(
+        case=case,
+        target=Boxes(boxes=((label[1].strip() if label else record["task"], box_in(size, record["answer"])),)),
+        group=record["images"][0],
+        facets={"task": record["task"]},
+    )
+
+
+def plain(question: str) -> str:
+    """A question without the markup of the models it was written for."""
+    return re.sub(r"<\|[a-z_]+\|>|<image>\s*", "", question).strip()
+
+
+def box_in(size: tuple[int, int], numbers: Any) -> Box:
+    """A box in whole px, checked to lie on a picture of `size`. Raises ValueError."""
+    x0, y0, x1, y1 = (round(float(number)) for number in numbers)
+    if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
+        raise ValueError(f"{numbers} is no box on a picture of {size[0]} × {size[1]}")
+    return x0, y0, x1, y1
+
+
+BENCHMARK = Benchmark(
+    name="medsg_bench",
+    summary="a box to be found in a sequence of pictures",
+    task="boxes",
+    licence="CC BY 4.0",
+    citation="Yue et al., MedSG-Bench: A Benchmark for Medical Image Sequences Grounding, 2025, arXiv:2505.11852",
+    published_as="the test records Task1.json to Task8.json and their pictures (hub: MedSG-Bench/MedSG-Bench)",
+    place="MedSG-Bench",
+    samples=samples,
+    tried=False,
+)
