@@ -169,6 +169,11 @@ def test_the_served_folder_must_exist(tmp_path: Path) -> None:
         serve_stdio(tmp_path / "none")
 
 
+def _heeding_ctrl_c() -> None:
+    """Undo what a shell sets for jobs in the background, which their children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 0)])
 def test_a_server_that_is_told_to_end_ends_and_leaves_nothing_behind(
@@ -182,6 +187,7 @@ def test_a_server_that_is_told_to_end_ends_and_leaves_nothing_behind(
     with subprocess.Popen(
         [Path(sys.executable).with_name("polyclinic"), "tools", "serve", "--root", folder],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)},
+        preexec_fn=_heeding_ctrl_c,  # noqa: PLW1509 - it only sets a signal
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
