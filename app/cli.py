@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from .evals import evals
 from .index import index, search
 from .label import label
 from .models import models
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(models)
 app.add_typer(index)
 app.add_typer(tools)
+app.add_typer(evals)
 
 
 def _version(asked: bool) -> None:

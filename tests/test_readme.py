@@ -35,6 +35,11 @@ RECORD = {
     ],
 }  # fmt: skip
 
+PUBMEDQA = {
+    str(number): {"QUESTION": "Is it?", "CONTEXTS": ["It is."], "final_decision": answer}
+    for number, answer in enumerate(("yes", "no", "yes"), 1)
+}
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
@@ -56,6 +61,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "scans" / label).mkdir(parents=True)
         shutil.copy(ROOT / "examples" / "blank.png", folder / "scans" / label / "1.png")
     (folder / "record.json").write_text(json.dumps(RECORD))
+    (folder / "data" / "pubmedqa").mkdir(parents=True)
+    (folder / "data" / "pubmedqa" / "pqal_dev.json").write_text(json.dumps(PUBMEDQA))
     polyclinic(folder, "ask examples/retina.yaml")
     for snippet in blocks("python"):
         done = subprocess.run([sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=False)

@@ -182,9 +182,9 @@ class ToolCard(Frozen):
     stated view that has one of the words `not_views` in it, and with `volumes_only` for single pictures.
 
     A tool that names no modality, or is not `recommended`, is run when something asks for it by name; the others are
-    run for every image of their domain. `arguments` are the JSON schemas of what an agent may state besides the image,
-    `looks` says whether it looks at one at all; `Tool` writes both there. `memory_mb` is what a call may take beyond
-    what its worker holds when it starts.
+    run for every image of their domain. The `version` of a tool with weights names them: "1.0.0+78d98456". `arguments`
+    are the JSON schemas of what an agent may state besides the image, `looks` says whether it looks at one at all;
+    `Tool` writes both there. `memory_mb` is what a call may take beyond what its worker holds when it starts.
     """
 
     name: str
@@ -207,6 +207,12 @@ class ToolCard(Frozen):
     looks: bool = True
     timeout_s: float = Field(default=30.0, gt=0)
     memory_mb: int = Field(default=1500, gt=0)
+
+    @model_validator(mode="after")
+    def _version_names_the_weights(self) -> ToolCard:
+        if self.weights is not None and "+" not in self.version:
+            object.__setattr__(self, "version", f"{self.version}+{self.weights.sha256[:8]}")
+        return self
 
     def accepts(self, image: Image) -> bool:
         """Whether the image's stated modality, body part and view, and its number of slices, lie in the domain."""

@@ -15,6 +15,7 @@ DOORS = {
     "PIL": {"polyclinic.tools.gate.recipe"},
     "bm25s": set(),
     "faiss": set(),
+    "inspect_ai": set(),
     "langgraph": {"polyclinic.agents.graph"},  # nothing but the compiled graph lives there; Clinic imports it late
     "mcp": {"polyclinic.app.mcp"},  # only `tools serve` imports that file
     "nibabel": set(),
@@ -23,8 +24,11 @@ DOORS = {
     "pint": set(),
     "pydicom": set(),
     "pypdf": set(),
+    "rouge_score": set(),
+    "sacrebleu": set(),
     "scipy": {"polyclinic.tools.gate.recipe"},
     "skimage": set(),
+    "sklearn": set(),
     "tifffile": set(),
     "torch": {  # their classes derive from torch's; training imports them late
         "polyclinic.tools.learned.training.nets",

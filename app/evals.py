@@ -1,0 +1,152 @@
+"""`polyclinic eval list | run | report | compare | plan`: benchmark runs and what they amount to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+evals = typer.Typer(
+    name="eval", no_args_is_help=True, rich_markup_mode=None, help="Run benchmarks and read the results."
+)
+
+Folders = Annotated[list[Path], typer.Argument(help="Folders of finished runs; several are read as one (shards).")]
+
+
+@evals.command("list")
+def list_them() -> None:
+    """List the benchmarks, what each asks, and whether it was run on the published set; then the arms."""
+    from ..evals.arms import ARMS
+    from ..evals.benchmarks.table import BENCHMARKS, benchmark
+
+    width = max(map(len, BENCHMARKS))
+    for name in BENCHMARKS:
+        found = benchmark(name)
+        tried = "" if found.tried else " (never run on the real set)"
+        typer.echo(f"{name:<{width}}  {found.task:<11}  {found.summary}{tried}")
+    typer.echo("\narms")
+    for name, kind in ARMS.items():
+        typer.echo(f"{name:<{width}}  {kind.summary}{' (needs --engine URL)' if kind.served else ''}")
+
+
+@evals.command()
+def run(
+    benchmarks: Annotated[list[str], typer.Argument(help="Benchmarks, as `polyclinic eval list` names them.")],
+    data: Annotated[Path, typer.Option(help="The folder of the data sets, or a set's own.")],
+    out: Annotated[Path, typer.Option(help="Where logs and traces go; a run that was killed goes on.")],
+    arm: Annotated[list[str] | None, typer.Option(help="Who answers; may be repeated (default: embedded).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many samples of each, drawn by --seed.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each sample is asked.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, help="Samples at once.")] = 8,
+    shard: Annotated[str, typer.Option(help="i/n: only the i-th of n parts.")] = "1/1",
+    seed: Annotated[int, typer.Option(min=0, help="What the order of samples is drawn from.")] = 0,
+    engine: Annotated[str | None, typer.Option(help="A server's URL, for the arms that need a model.")] = None,
+    model: Annotated[str | None, typer.Option(help="What the server calls its model.")] = None,
+    knowledge: Annotated[list[Path] | None, typer.Option(help="An index to search as well; may be repeated.")] = None,
+) -> None:
+    """Run benchmarks with one or more arms on the same samples; the same command goes on with a run that was killed."""
+    from ..core.settings import load_settings
+    from ..evals.arms import arm as arm_type
+    from ..evals.benchmarks.table import benchmark
+    from ..evals.run import Plan
+    from ..evals.run import run as carry_out
+    from ..evals.tables import page
+
+    names = list(dict.fromkeys(arm or ["embedded"]))
+    given = {"engine": engine, "model": model, "knowledge": tuple(knowledge) if knowledge else None}
+    settings = load_settings({name: value for name, value in given.items() if value is not None})
+    for name in names:
+        if arm_type(name).served and not settings.engine.startswith(("http://", "https://")):
+            raise InputError(
+                expected=f"a served model for the arm {name}", got=f"the engine {settings.engine!r}",
+                fix="type --engine http://localhost:8000/v1, or leave the arm out",
+            )  # fmt: skip
+    plan = Plan(limit=limit, epochs=epochs, concurrency=concurrency, shard=_shard(shard), seed=seed)
+    chosen = [benchmark(name) for name in dict.fromkeys(benchmarks)]
+    rows = carry_out(chosen, names, data, out, settings, plan, watch=_watch)
+    typer.echo(page(rows), nl=False)
+
+
+@evals.command()
+def report(
+    folders: Folders,
+    markdown: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.")] = None,
+) -> None:
+    """Print the tables of finished runs as Markdown."""
+    from ..evals.run import rows_of
+    from ..evals.tables import page
+
+    text = page(rows_of(folders))
+    if markdown is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        markdown.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            expected="a file to write to", got=f"{markdown}: {error.strerror}", fix="name another with --markdown"
+        ) from error
+    typer.echo(str(markdown))
+
+
+@evals.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    second: Annotated[Path, typer.Argument(help="Another one, of the same benchmarks.")],
+) -> None:
+    """Compare two runs arm by arm, on the samples both asked: exact McNemar and the interval of the difference."""
+    from ..evals.results import by_arm, pair
+    from ..evals.run import rows_of
+
+    before, after = (by_arm(rows_of([folder])) for folder in (first, second))
+    shared = sorted(before.keys() & after.keys())
+    if not shared:
+        raise InputError(
+            expected="two runs with a benchmark and an arm in common", got="none", fix="name runs of the same benchmark"
+        )
+    for benchmark, arm in shared:
+        found = pair(before[benchmark, arm], after[benchmark, arm])
+        typer.echo(
+            f"{benchmark}, {arm}: first minus second {found.difference.value:+.3f} "
+            f"({found.difference.low:+.3f} to {found.difference.high:+.3f}), n = {found.n}; only first right "
+            f"{found.test.only_first}, only second right {found.test.only_second}, exact p = {found.test.p:.2g}"
+        )
+
+
+@evals.command()
+def plan(
+    n: Annotated[int, typer.Argument(min=2, help="How many samples.")],
+    discordance: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The share of samples that only one of two arms has right.")
+    ] = 0.2,
+    alpha: Annotated[float, typer.Option(help="The error that is allowed.")] = 0.05,
+    power: Annotated[float, typer.Option(help="How likely a true difference is to be found.")] = 0.8,
+) -> None:
+    """Say which difference of two arms so many samples can show, before a run is paid for."""
+    from ..evals.statistics.power import detectable_difference
+
+    found = detectable_difference(n, discordance=discordance, alpha=alpha, power=power)
+    typer.echo(
+        f"{n:,} samples show a difference of {found:.3f} or more (exact paired test, error {alpha:g}, power {power:g}, "
+        f"{discordance:g} of the samples right by one arm alone)."
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise InputError(expected="--shard i/n with 1 ≤ i ≤ n", got=repr(text), fix="type --shard 1/4 for a quarter")
+    return int(part), int(parts)
+
+
+def _watch(what: str, done: int, total: int) -> None:
+    """A line per tenth, on stderr."""
+    if done == total or done * 10 // total > (done - 1) * 10 // total:
+        print(f"{what}: {done:,} of {total:,}", file=sys.stderr)

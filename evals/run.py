@@ -1,0 +1,208 @@
+"""The door to inspect-ai: samples through arms, side by side, every row in a log that `inspect view` shows.
+
+OUT/runs/BENCHMARK/ARM/SAMPLE-EPOCH/   the traces of one sample, as `polyclinic ask` writes them
+OUT/logs/*.eval                        inspect's logs, one per benchmark and arm
+OUT/plan.json                          what was asked for: a run that was killed is taken up only for the same
+
+A run that was killed is started again by the same command: finished traces are read, unfinished ones go on, and no call
+is made twice. Samples start from nothing but themselves: none sees what another one asked or found.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..core.canonical import digest
+from ..core.errors import InputError, MissingExtraError, SetupError
+from ..core.settings import Settings
+from .arms import Arm, arm
+from .benchmark import Benchmark
+from .outcomes import Row
+from .sample import Sample
+from .scoring import row_of, shown_target
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog
+    from inspect_ai.scorer import Scorer
+
+Watch: TypeAlias = Callable[[str, int, int], None]
+"""Told after each sample: which benchmark and arm, samples done, samples in all."""
+
+PLAN = "plan.json"
+LOGS = "logs"
+RUNS = "runs"
+KEY = "polyclinic"
+"""Under which a row lies in the metadata of inspect's score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is run: `limit` samples of each benchmark (all when None), each `epochs` times, `concurrency` at once;
+    `shard` (i, n) takes the i-th of n parts, counted from 1. The samples do not depend on the shard's order."""
+
+    limit: int | None = None
+    epochs: int = 1
+    concurrency: int = 8
+    shard: tuple[int, int] = (1, 1)
+    seed: int = 0
+
+
+def chosen(samples: Sequence[Sample], plan: Plan) -> list[Sample]:
+    """The samples of a plan in an order drawn from its seed: every arm gets the same, shards share nothing."""
+    ordered = sorted(samples, key=lambda sample: digest([plan.seed, sample.id]))[: plan.limit]
+    part, parts = plan.shard
+    return sorted(ordered[part - 1 :: parts], key=lambda sample: sample.id)
+
+
+def run(
+    benchmarks: Sequence[Benchmark],
+    arms: Sequence[str],
+    data: Path,
+    out: Path,
+    settings: Settings,
+    plan: Plan,
+    *,
+    watch: Watch = lambda what, done, total: None,
+) -> list[Row]:
+    """Every row of every benchmark and arm. Raises InputError for data, arms or a folder that cannot be used, and
+    MissingExtraError without inspect-ai."""
+    makers = {name: arm(name) for name in arms}
+    _check_installed()
+    samples = {each.name: list(each.samples(each.at(data))) for each in benchmarks}
+    for each in benchmarks:
+        for sample in samples[each.name][:1]:
+            shown_target(sample)
+    _take_up(out, samples, plan)
+    rows: list[Row] = []
+    for each in benchmarks:
+        mine = chosen(samples[each.name], plan)
+        for name, maker in makers.items():
+            made = maker.make(settings, samples[each.name], out / RUNS / each.name / name)
+            rows += _evaluated(each, name, made, mine, out=out, plan=plan, watch=watch)
+    return rows
+
+
+def _check_installed() -> None:
+    try:
+        import inspect_ai  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("inspect-ai", "eval") from None
+
+
+def _take_up(out: Path, samples: Mapping[str, Sequence[Sample]], plan: Plan) -> None:
+    """Write down what is asked for, or check that it is what the folder holds. Raises InputError, SetupError."""
+    sets = {
+        name: digest([[each.id, each.case.model_dump(mode="json")] for each in found])
+        for name, found in samples.items()
+    }
+    wanted: dict[str, Any] = {
+        "limit": plan.limit, "epochs": plan.epochs, "shard": list(plan.shard), "seed": plan.seed,
+    }  # fmt: skip
+    path = out / PLAN
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        unlike = sorted(name for name in wanted if known[name] != wanted[name])
+        unlike += sorted(name for name in sets if known["sets"].get(name, sets[name]) != sets[name])
+        if unlike:
+            raise InputError(
+                expected=f"the plan of the run in {out}", got=f"another {' and '.join(unlike)}",
+                fix="name another folder with --out, or give the same options and data",
+            )  # fmt: skip
+        sets = known["sets"] | sets
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(wanted | {"sets": sets}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SetupError(
+            expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
+        ) from error
+
+
+def _evaluated(
+    benchmark: Benchmark, name: str, made: Arm, samples: Sequence[Sample], *, out: Path, plan: Plan, watch: Watch
+) -> list[Row]:
+    """The rows of one benchmark and arm, through inspect; they also lie in the log it writes."""
+    import inspect_ai
+    from inspect_ai.dataset import MemoryDataset
+    from inspect_ai.dataset import Sample as Item
+    from inspect_ai.scorer import Score, Target, accuracy, scorer, stderr
+    from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+    by_id = {sample.id: sample for sample in samples}
+    done = itertools.count(1)
+
+    @solver(name=f"polyclinic_{name.replace('-', '_')}")
+    def asked() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            sample = by_id[str(state.sample_id)]
+            folder = out / RUNS / benchmark.name / name / f"{sample.id}-{state.epoch}"
+            said = await made.answer(sample, folder, root=out)
+            row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch)
+            state.metadata[KEY] = row.model_dump(mode="json")
+            state.output.completion = row.shown
+            watch(f"{benchmark.name}, {name}", next(done), len(samples) * plan.epochs)
+            return state
+
+        return solve
+
+    @scorer(metrics=[accuracy(), stderr()], name="right")
+    def judged() -> Scorer:
+        async def score(state: TaskState, target: Target) -> Score:
+            row = state.metadata[KEY]
+            value = {"right": "C", "wrong": "I"}.get(row["outcome"], "N")
+            return Score(value=value, answer=row["shown"], explanation=row["said"]["why"] or row["outcome"])
+
+        return score
+
+    items = [Item(id=sample.id, input=sample.case.question, target=shown_target(sample)) for sample in samples]
+    task = inspect_ai.Task(
+        dataset=MemoryDataset(items), solver=asked(), scorer=judged(), name=f"{benchmark.name}-{name}"
+    )
+    (log,) = inspect_ai.eval(
+        task, model=None, log_dir=str(out / LOGS), epochs=plan.epochs, max_samples=plan.concurrency, max_tasks=1,
+        fail_on_error=True, display="none", log_level="warning", ctl_server=False, log_realtime=False,
+        metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
+    )  # fmt: skip
+    return _rows_in(log)
+
+
+def rows_of(folders: Sequence[Path]) -> list[Row]:
+    """The rows of finished runs, of one or of several shards: of each benchmark and arm the newest finished log.
+
+    Raises InputError for a folder without one.
+    """
+    _check_installed()
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    rows: list[Row] = []
+    for folder in folders:
+        newest: dict[str, Any] = {}
+        logs = list_eval_logs(str(folder / LOGS)) if (folder / LOGS).is_dir() else []
+        for place in sorted(logs, key=lambda log: log.name):  # names begin with the time
+            header = read_eval_log(place, header_only=True)
+            if header.status == "success" and "arm" in (header.eval.metadata or {}):
+                newest[header.eval.task] = place
+        if not newest:
+            raise InputError(
+                expected=f"finished logs in {folder / LOGS}", got="none",
+                fix="type polyclinic eval run … --out " + str(folder),
+            )  # fmt: skip
+        for _, place in sorted(newest.items()):
+            rows += _rows_in(read_eval_log(place))
+    return rows
+
+
+def _rows_in(log: EvalLog) -> list[Row]:
+    """The rows in one of inspect's logs. Raises SetupError for a log that was not finished."""
+    if log.status != "success" or log.samples is None:
+        raise SetupError(
+            expected="a finished evaluation", got=f"one that is {log.status}: {log.error.message if log.error else ''}",
+            fix="type the same polyclinic eval run again: it goes on where it was",
+        )  # fmt: skip
+    rows = (Row.model_validate(sample.metadata[KEY]) for sample in log.samples)
+    return sorted(rows, key=lambda row: (row.benchmark, row.arm, row.sample, row.epoch))

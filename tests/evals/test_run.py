@@ -1,0 +1,178 @@
+"""Runs through inspect: the same samples for every arm, logs that are read again, and kills that cost nothing."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyclinic.core.errors import InputError
+from polyclinic.core.runs import verify_run
+from polyclinic.core.settings import Settings
+from polyclinic.evals.benchmarks.table import benchmark
+from polyclinic.evals.outcomes import Row
+from polyclinic.evals.results import by_arm
+from polyclinic.evals.run import LOGS, RUNS, Plan, chosen, rows_of, run
+
+pytest.importorskip("inspect_ai", reason="needs the extra [eval]")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # streams inspect leaves open
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+ARMS = ("embedded", "majority", "random")
+PUBMEDQA = benchmark("pubmedqa")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_for_later() -> Iterator[None]:
+    """What inspect left open is collected here, where it is ignored, and not in another test."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty records in PubMedQA's format, of which every fourth is answered no."""
+    folder = tmp_path_factory.mktemp("data")
+    path = folder / PUBMEDQA.place
+    path.parent.mkdir(parents=True)
+    records = {
+        str(1000 + number): {
+            "QUESTION": f"Does treatment number {number} lower the blood pressure?",
+            "CONTEXTS": [f"Blood pressure was {'not ' if number % 4 == 0 else ''}lower with treatment {number}."],
+            "final_decision": "no" if number % 4 == 0 else "yes",
+            "LONG_ANSWER": "SECRET",
+        }
+        for number in range(40)
+    }
+    path.write_text(json.dumps(records))
+    return folder
+
+
+def asked(data: Path, out: Path, *, arms: tuple[str, ...] = ARMS, **plan: object) -> list[Row]:
+    return run([PUBMEDQA], arms, data, out, Settings(), Plan(**plan))  # type: ignore[arg-type]
+
+
+def unpriced(rows: list[Row]) -> list[dict[str, object]]:
+    """Rows without what differs between two runs of the same: seconds, and the names of folders."""
+    return [row.model_dump(exclude={"said": {"seconds", "trace"}}) for row in rows]
+
+
+def test_every_arm_is_given_the_same_samples_and_the_logs_hold_the_rows(data: Path, tmp_path: Path) -> None:
+    rows = asked(data, tmp_path / "out", limit=12)
+    groups = by_arm(rows)
+    assert set(groups) == {("pubmedqa", arm) for arm in ARMS}
+    samples = [[row.sample for row in group] for group in groups.values()]
+    assert samples[0] == samples[1] == samples[2]
+    assert len(set(samples[0])) == 12
+    assert {row.said.option for row in groups["pubmedqa", "majority"]} == {"A"}
+    assert rows_of([tmp_path / "out"]) == rows
+    for row in groups["pubmedqa", "embedded"]:
+        assert verify_run(tmp_path / "out" / row.said.trace) > 3
+        assert "SECRET" not in (tmp_path / "out" / row.said.trace / "trace.jsonl").read_text()
+
+
+def test_shards_part_the_samples_and_together_are_the_whole(data: Path, tmp_path: Path) -> None:
+    parts = [asked(data, tmp_path / f"part{n}", arms=("majority",), limit=11, shard=(n, 3)) for n in (1, 2, 3)]
+    whole = asked(data, tmp_path / "whole", arms=("majority",), limit=11)
+    assert sorted(row.sample for part in parts for row in part) == [row.sample for row in whole]
+    assert unpriced(by_arm(rows_of([tmp_path / f"part{n}" for n in (3, 1, 2)]))["pubmedqa", "majority"]) == unpriced(
+        whole
+    )
+    with pytest.raises(InputError, match=r"twice; name each shard once"):
+        by_arm(rows_of([tmp_path / "part1", tmp_path / "part1"]))
+
+
+def test_a_second_run_reads_what_was_finished(data: Path, tmp_path: Path) -> None:
+    first = asked(data, tmp_path, arms=("embedded",), limit=6)
+    traces = sorted(tmp_path.glob(f"{RUNS}/*/*/*/*/trace.jsonl"))
+    written = [path.stat().st_mtime_ns for path in traces]
+    assert asked(data, tmp_path, arms=("embedded",), limit=6) == first
+    assert sorted(tmp_path.glob(f"{RUNS}/*/*/*/*/trace.jsonl")) == traces
+    assert [path.stat().st_mtime_ns for path in traces] == written
+
+
+def test_epochs_ask_again(data: Path, tmp_path: Path) -> None:
+    rows = asked(data, tmp_path, arms=("random",), limit=20, epochs=3)
+    assert sorted({row.epoch for row in rows}) == [1, 2, 3]
+    assert len(rows) == 60
+    said = [[row.said.option for row in rows if row.epoch == epoch] for epoch in (1, 2, 3)]
+    assert said[0] != said[1]
+
+
+def test_another_plan_for_the_same_folder_is_refused(data: Path, tmp_path: Path) -> None:
+    asked(data, tmp_path, arms=("majority",), limit=4)
+    with pytest.raises(InputError, match=r"the plan of the run in .*; got another limit; name another folder"):
+        asked(data, tmp_path, arms=("majority",), limit=5)
+    assert len(asked(data, tmp_path, arms=("random",), limit=4)) == 4
+    assert {row.arm for row in rows_of([tmp_path])} == {"majority", "random"}
+
+
+def test_a_folder_without_a_finished_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"finished logs in .*; got none; type polyclinic eval run"):
+        rows_of([tmp_path])
+
+
+def test_the_samples_do_not_depend_on_their_order(data: Path) -> None:
+    samples = list(PUBMEDQA.samples(PUBMEDQA.at(data)))
+    plan = Plan(limit=10, seed=3)
+    assert chosen(samples[::-1], plan) == chosen(samples, plan)
+    assert chosen(samples, Plan(limit=10, seed=4)) != chosen(samples, plan)
+
+
+def test_runs_that_are_killed_end_with_the_same_table_and_ask_nothing_twice(data: Path, tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name("polyclinic"))
+    command = [program, "eval", "run", "pubmedqa", "--data", str(data), "--arm", "embedded", "--concurrency", "4"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    started = time.monotonic()
+    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    seconds = time.monotonic() - started
+    moments = random.Random(0)
+    for _ in range(3):
+        child = subprocess.Popen([*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0.3, 0.9) * seconds)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    subprocess.run([*command, "--out", str(killed)], check=True, capture_output=True)
+    assert unpriced(rows_of([killed])) == unpriced(rows_of([whole]))
+    for folder in sorted((killed / RUNS / "pubmedqa" / "embedded").iterdir()):
+        if folder.name == "blobs":
+            continue
+        (one,) = sorted(folder.iterdir())
+        verify_run(one)
+        keys = [
+            record["key"] for record in map(json.loads, (one / "trace.jsonl").read_text().splitlines()) if record["key"]
+        ]
+        assert len(keys) == len(set(keys))
+    assert len(sorted((killed / LOGS).glob("*.eval"))) >= 1
+
+
+def test_teams_of_a_served_model_are_counted_with_what_they_cost(data: Path, tmp_path: Path, server: Any) -> None:
+    server.configure(team=["cardiology"], latency_s=0.0)
+    settings = Settings(engine=server.url)
+    rows = run([PUBMEDQA], ["team", "team-no-tools"], data, tmp_path, settings, Plan(limit=4))
+    groups = by_arm(rows)
+    assert set(groups) == {("pubmedqa", "team"), ("pubmedqa", "team-no-tools")}
+    assert {row.outcome for row in rows} <= {"right", "wrong"}
+    assert all(row.said.prompt_tokens > 100 and row.said.chat_calls >= 3 for row in rows)
+    assert all(row.said.confidence is not None for row in rows)
+
+
+def test_what_a_server_does_wrong_is_an_outcome_of_its_own(data: Path, tmp_path: Path, server: Any) -> None:
+    server.configure(fault_from={"index": 0, "count": 1000, "kind": "malformed"}, latency_s=0.0)
+    (row,) = run([PUBMEDQA], ["team"], data, tmp_path, Settings(engine=server.url), Plan(limit=1))
+    assert row.outcome == "unparsable"
+    assert row.said.option is None
+    assert row.said.why
