@@ -106,11 +106,22 @@ def _quality(case: Case, checked: Sequence[_Checked]) -> tuple[list[Evidence], l
                     source=Source(kind="tool", name=GATE.card.name, version=GATE.card.version),
                 )
             )  # fmt: skip
+        if one.output.get("stated") == "disagrees":
+            seen.append(_another_kind(number, one))
         if one.verdict == "stop" and number <= len(case.images):
             stops.append(f"{one.name}: {one.words}")
         elif one.verdict != "go":
             limitations.append(f"{one.name}: {one.words}")
     return seen, [*limitations, *_repeated(checked)], "; ".join(stops)
+
+
+def _another_kind(number: int, one: _Checked) -> Evidence:
+    """What the image looks like and what it is stated to be, in the gate's words, of which it is the last."""
+    return Evidence(
+        id=f"intake.k{number}", kind="observation", name="another kind", span_id=one.span,
+        content=f"{one.name}: {one.output['observations'][-1]}",
+        source=Source(kind="tool", name=GATE.card.name, version=GATE.card.version),
+    )  # fmt: skip
 
 
 def _repeated(checked: Sequence[_Checked]) -> list[str]:

@@ -19,7 +19,10 @@ CALCULATORS = 6
 MENTIONED, FEWEST = 0.6, 3
 """Share and number of a calculator's arguments that a text must name which does not name the calculator."""
 
-_DEMOGRAPHIC = frozenset({"age", "sex", "female", "male"})
+NAMED = 2.0
+"""The score of a calculator that is named; arguments alone give at most 1."""
+
+DEMOGRAPHIC = frozenset({"age", "sex", "female", "male"})
 _WORD = re.compile(r"\w[\w/-]*")
 _PROPER = re.compile(r"\b(\w*[A-Z][\w/-]*)(?:\W\w+)? (?:score|index|criteria|formula|function|Scale)\b")
 _Phrase: TypeAlias = tuple[str, ...]
@@ -41,21 +44,31 @@ def calculators(case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
     """The calculators whose name, result or arguments the case's text and laboratory values speak of, best first."""
     labs = (lab.name for visit in case.visits for lab in visit.labs)
     text = "\n".join((case.question, *case.options.values(), *case.context, *dict.fromkeys(labs)))
-    stems = tuple(terms(text))
-    spoken = frozenset((*itertools.pairwise(stems), *((stem,) for stem in stems)))
-    written = frozenset(_WORD.findall(text))
-    written |= {word.lower() for word in written}
-    scored = ((_spoken_of(card, spoken, written), card) for card in toolbox.cards if card.shelf == "calculator")
+    scored = _scored(text, toolbox.cards)
     best = sorted(((score, card) for score, card in scored if score), key=lambda pair: (-pair[0], pair[1].name))
     return tuple(card for _, card in best[:CALCULATORS])
 
 
+def named_in(text: str, cards: Iterable[ToolCard]) -> tuple[ToolCard, ...]:
+    """The calculators among `cards` that the text names, or whose result it does, by name."""
+    return _sorted(card for score, card in _scored(text, cards) if score >= NAMED)
+
+
+def _scored(text: str, cards: Iterable[ToolCard]) -> list[tuple[float, ToolCard]]:
+    """How clearly a text asks for each of the calculators."""
+    stems = tuple(terms(text))
+    spoken = frozenset((*itertools.pairwise(stems), *((stem,) for stem in stems)))
+    written = frozenset(_WORD.findall(text))
+    written |= {word.lower() for word in written}
+    return [(_spoken_of(card, spoken, written), card) for card in cards if card.shelf == "calculator"]
+
+
 def _spoken_of(card: ToolCard, spoken: frozenset[_Phrase], written: frozenset[str]) -> float:
-    """How clearly a text asks for a calculator: 2 when it is named, else the share of its arguments, else 0."""
+    """How clearly a text asks for a calculator: NAMED when it is named, else the share of its arguments, else 0."""
     proper, plain, short = _names(card.name, card.measures)
     if not written.isdisjoint(proper) or (short,) in spoken or any(_stands(phrase, spoken) for phrase in plain):
-        return 2.0
-    arguments = [name for name in card.arguments if name not in _DEMOGRAPHIC]
+        return NAMED
+    arguments = [name for name in card.arguments if name not in DEMOGRAPHIC]
     said = sum(_stands(_phrase(name), spoken) for name in arguments)
     return said / len(arguments) if said >= max(FEWEST, MENTIONED * len(arguments)) else 0.0
 

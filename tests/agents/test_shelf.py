@@ -9,7 +9,7 @@ import pytest
 
 from polyclinic import Case, Clinic
 from polyclinic.agents.engines.scripted import ScriptedEngine
-from polyclinic.agents.shelf import CALCULATORS, calculators, shelf
+from polyclinic.agents.shelf import CALCULATORS, calculators, named_in, shelf
 from polyclinic.agents.tasks import (
     ClaimDraft,
     OpinionDraft,
@@ -52,6 +52,16 @@ def test_laboratory_values_speak_for_a_calculator_and_the_number_is_bounded() ->
     assert [card.name for card in shelf(Case(question=everything), BOX)] == sorted(
         card.name for card in calculators(Case(question=everything), BOX)
     )
+
+
+def test_a_calculator_is_named_by_itself_or_its_result_and_never_by_its_arguments() -> None:
+    assert [card.name for card in named_in("the CURB-65 score and her anion gap", BOX.cards)] == [
+        "anion_gap",
+        "curb_65",
+    ]
+    told = "confusion, urea 8 mmol/L, respiratory rate 30, systolic 95, diastolic 60, age 70"
+    assert "curb_65" in {card.name for card in calculators(Case(question=told), BOX)}
+    assert named_in(told, BOX.cards) == ()
 
 
 async def test_a_specialist_runs_a_calculator_in_a_case_without_images(tmp_path: Path) -> None:

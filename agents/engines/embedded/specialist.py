@@ -10,12 +10,14 @@ from typing import Any
 from ....core.case import Case
 from ....core.evidence import Evidence
 from ....knowledge.patient.asked import asked
-from ....knowledge.patient.courses import told
+from ....knowledge.patient.courses import told as course_of
 from ....knowledge.patient.timelines import timelines
 from ....knowledge.text import terms
 from ...prompts import image_names
 from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
+from .calculators import asked_for, filled, how_to_run, result_wanted, worked_out
 from .options import YES_NO_MAYBE, Choice, choose_option
+from .wording import claim_of, told
 
 FLOORS = {3: 0.33, 2: 0.45}
 """Share of the question's information a passage must cover to be called support, by the number of the question's terms
@@ -48,19 +50,36 @@ def conclude(task: Task[Any]) -> OpinionDraft:
         return _choose(task)
     if _unmeasured(task):
         return _abstain(UNMEASURED)
+    computed, unrun = _calculated(task)
     flags, fired = _fired(task.evidence, task.case.question)
     similar = [item for item in task.shared if item.kind == "similar_case"]
-    relevant = [*fired, *_of_this_question(task), *_passages(task), *similar]
+    found = [] if computed or unrun else [*_passages(task), *similar]
+    results = {name for claim in computed for name in claim.evidence}
+    relevant = [item for item in (*fired, *_of_this_question(task), *found) if item.id not in results]
     missing = [item for item in task.shared if item.name == "not recorded"]
-    claims = (*map(_claim, flags), *_courses(task), *map(_claim, missing), *map(_claim, relevant))
+    said = (*map(claim_of, flags), *computed, *_courses(task), *map(claim_of, missing), *map(claim_of, relevant))
+    claims = told(said, task.evidence, task.case.question)
     if not claims:
-        return _abstain(ABSTENTION)
+        return _abstain(unrun or ABSTENTION)
     return OpinionDraft(
         reasoning="State what was measured, which criteria it meets and what the store says of it.",
-        answer=" ".join(claim.text for claim in claims[:4]),
+        answer=" ".join(filter(None, (unrun, *(claim.text for claim in claims[:4])))),
         claims=claims,
-        would_change_my_mind="a measurement or passage that says otherwise",
+        would_change_my_mind=unrun or "a measurement or passage that says otherwise",
     )
+
+
+def _calculated(task: Task[Any]) -> tuple[list[ClaimDraft], str]:
+    """What the calculator that is asked for gave; or how to run it, when nothing recorded or measured is its result."""
+    card = asked_for(task.case, task.tools)
+    if card is None:
+        return [], ""
+    results = [item for item in task.own if item.source.name == card.name and item.value is not None]
+    known = filled(card, task.case, task.shared)
+    if not results or known is None:
+        names = [item.name for item in task.evidence if item.value is not None]
+        return [], "" if asked(result_wanted(task.case.question), names) else how_to_run(card)
+    return [worked_out(item, known.labs) for item in results], ""
 
 
 def _unmeasured(task: Task[Any]) -> bool:
@@ -86,9 +105,9 @@ def _choose(task: Task[Any]) -> OpinionDraft:
             would_change_my_mind="a passage that has the words of one option only",
         )  # fmt: skip
     by_id = {item.id: item for item in task.evidence}
-    claims = tuple(_claim(by_id[name]) for name in choice.evidence)
+    claims = tuple(claim_of(by_id[name]) for name in choice.evidence)
     fired = tuple(
-        _claim(item) for item in chain(*_fired(task.evidence, task.case.question)) if item.id not in choice.evidence
+        claim_of(item) for item in chain(*_fired(task.evidence, task.case.question)) if item.id not in choice.evidence
     )
     return OpinionDraft(
         reasoning=choice.why, answer=f"{choice.option}. {task.case.options[choice.option]}: {choice.why}.",
@@ -98,7 +117,8 @@ def _choose(task: Task[Any]) -> OpinionDraft:
 
 
 def _tool_requests(task: Task[Any]) -> tuple[ToolRequest, ...]:
-    """Every recommended tool on every image in its domain, unless an earlier turn of the consultation ran it."""
+    """Every recommended tool on every image in its domain, unless an earlier turn of the consultation ran it; first
+    the calculator that is asked for, where the record has all its arguments."""
     done = {(item.source.name, item.region.image if item.region else "") for item in task.shared}
     requests = [
         ToolRequest(tool=card.name, image=name)
@@ -106,7 +126,9 @@ def _tool_requests(task: Task[Any]) -> tuple[ToolRequest, ...]:
         for card in task.tools
         if card.modalities and card.accepts(image) and (card.name, image.blob) not in done
     ]
-    return tuple(requests[:12])
+    card = asked_for(task.case, task.tools)
+    known = card and filled(card, task.case, task.shared)
+    return tuple([*([known.request(card)] if card and known else []), *requests][:12])
 
 
 def _searches(case: Case) -> tuple[SearchRequest, ...]:
@@ -130,7 +152,7 @@ def _courses(task: Task[Any]) -> list[ClaimDraft]:
     lines = timelines(item for item in task.evidence if item.source.kind == "visit")
     latest = bool(_LATEST.search(task.case.question))
     wanted = asked(task.case.question, (line.finding for line in lines))
-    courses = [told(line, latest=latest) for name in wanted for line in lines if line.finding == name]
+    courses = [course_of(line, latest=latest) for name in wanted for line in lines if line.finding == name]
     return [ClaimDraft(text=course.text, evidence=course.evidence) for course in courses]
 
 
@@ -161,9 +183,3 @@ def _speaks_to(passage: Evidence, question: str) -> bool:
     shared = asked & (title | set(terms(passage.content)))
     floor = FLOORS.get(min(len(shared), max(FLOORS)))
     return floor is not None and (passage.score or 0.0) >= floor
-
-
-def _claim(item: Evidence) -> ClaimDraft:
-    """What the evidence says. A passage of the store speaks of patients in general, and the claim says so."""
-    general = item.kind == "passage" and item.source.kind == "document" and not item.content.startswith("Record of ")
-    return ClaimDraft(text=f"General knowledge: {item.content}" if general else item.content, evidence=(item.id,))
