@@ -24,7 +24,7 @@ from polyclinic.tools.imaging.store import ImageStore
 from polyclinic.tools.registry import TOOLS, Toolbox
 
 LOOKING = [tool for tool in TOOLS if tool.card.looks]
-SEMVER = re.compile(r"\d+\.\d+\.\d+")
+SEMVER = re.compile(r"\d+\.\d+\.\d+(\+[0-9a-f]{8})?")
 NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 
 
@@ -116,6 +116,7 @@ def test_there_are_tools_and_their_names_are_plain() -> None:
 def test_the_card_is_complete(tool: Tool) -> None:
     card = tool.card
     assert SEMVER.fullmatch(card.version)
+    assert ("+" in card.version) == (card.weights is not None)
     assert card.summary[0].isupper()
     assert card.summary.endswith(".")
     assert card.measures
