@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -143,9 +143,15 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ✓ shows ?
     try:
-        app()
+        try:
+            app()
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # typer makes it an exit with code 1
+                raise end.__context__ from None
+            sys.stdout.flush()  # what is still held back must not fail later, where nobody catches it
+            raise
     except BrokenPipeError:
-        os._exit(1)  # the reader has gone; nothing can be said to it
+        _reader_gone()
     except OSError as error:
         _say(f"expected to print; got {error.strerror or error}; give the output another place")
         sys.exit(1)
@@ -156,6 +162,13 @@ def main() -> None:
             raise
         _say(str(error))
         sys.exit(2 if isinstance(error, InputError | SetupError) else 1)
+
+
+def _reader_gone() -> NoReturn:
+    """Ends as a program does whose reader has seen enough, such as `head`: without a word, by the code of SIGPIPE."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    sys.exit(141)
 
 
 @contextmanager

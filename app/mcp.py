@@ -188,7 +188,9 @@ async def _call(
     stated = {name: arguments.pop(name) for name in _STATED if name in arguments and name not in own}
     named = [name for name in _PATHS if name in tool.arguments.model_fields and isinstance(arguments.get(name), str)]
     taken = [await asyncio.to_thread(_taken, arguments[name], stated, store, root) for name in named]
-    images, notes = with_modality(tool, [one.image for one in taken])
+    images, notes = await asyncio.to_thread(
+        with_modality, tool, [one.image for one in taken], store, state="give the argument modality:"
+    )
     arguments |= {name: image.blob for name, image in zip(named, images, strict=True)}
     output = await box.run(tool.card.name, arguments, {str(image.blob): image for image in images}, store)
     return output, [*notes, *(note for one in taken for note in one.limitations)]

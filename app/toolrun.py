@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import json
 import re
 import signal
@@ -11,16 +12,14 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, get_args
 
 from ..core.blobs import Blobs
-from ..core.case import Image
+from ..core.case import Image, Modality
 from ..core.errors import InputError, StorageError, ToolBrokenError, ToolRefusedError
 from ..tools.card import ComparedImagesArguments, ImageArguments, Tool, ToolOutput, ToolResult
 from ..tools.health import examine
@@ -61,8 +60,8 @@ def run(box: Toolbox, request: Request) -> dict[str, Any]:
             store.take_in(_image(path, request.stated), base=Path.cwd(), root=None, header_dates=dated)
             for path in request.paths
         ]
-        images, assumed = with_modality(tool, [one.image for one in taken])
-        output = _run(box, request, images, store)
+        images, assumed = with_modality(tool, [one.image for one in taken], store, state="type --modality")
+        output = _run(box, request, images, store, fix=_fix(tool, taken[0].image) if assumed else "")
         limitations = [*assumed, *(note for one in taken for note in one.limitations), *output.limitations]
         result = _result(tool, images, output, limitations)
         return result if request.out is None else _written(result, blobs, request.out)
@@ -94,20 +93,6 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def parse_settings(typed: list[str]) -> dict[str, Any]:
-    """`KEY=VALUE` pairs; a value that is JSON (a number, true, a list) is taken as such, any other as text."""
-    found: dict[str, Any] = {}
-    for pair in typed:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InputError(expected="--set KEY=VALUE", got=repr(pair), fix="type for example --set age=50")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
-
-
 def parse_spacing(typed: str) -> tuple[float, float]:
     """`0.5` or `0.5,0.4`: mm between rows and between columns."""
     try:
@@ -135,35 +120,77 @@ def _check_count(tool: Tool, count: int) -> None:
 
 
 def _image(path: str, stated: Mapping[str, Any]) -> Image:
-    try:
-        return Image.model_validate({"path": path, **stated})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "the image"
+    modalities = get_args(Modality)
+    typed = str(stated.get("modality", modalities[0]))
+    if typed not in modalities:
+        near = difflib.get_close_matches(typed.lower(), modalities, n=1)
         raise InputError(
-            expected=f"{option} that can be used", got=f"{first['input']!r}: {first['msg']}", fix="correct it"
-        ) from None
+            expected="--modality " + ", ".join(modalities), got=repr(typed),
+            fix=f"type --modality {near[0]}" if near else "name one of them",
+        )  # fmt: skip
+    return Image.model_validate({"path": path, **stated})
 
 
-def with_modality(tool: Tool, images: list[Image]) -> tuple[list[Image], list[str]]:
-    """The images, one whose file says no modality as one of the tool's; and the sentence that says so."""
-    if not tool.card.modalities or all(image.modality for image in images):
+def with_modality(tool: Tool, images: list[Image], store: ImageStore, *, state: str) -> tuple[list[Image], list[str]]:
+    """The images, each whose modality is not known as one of the tool's; and the sentences that say so.
+
+    Raises InputError where such an image surely looks like a kind the tool is not made for; `state` is how its user
+    states a modality.
+    """
+    if not tool.card.modalities:
         return images, []
-    taken = tool.card.modalities[0]
-    known = [image if image.modality else image.model_copy(update={"modality": taken}) for image in images]
-    return known, [
-        f"The file does not say what kind of image it is; it was taken as {taken} (state it with --modality)."
-    ]
+    known, notes = [], []
+    for image in images:
+        if image.modality is None:
+            taken, note = _by_its_looks(tool, image, store, state)
+            notes.append(note)
+            known.append(image.model_copy(update={"modality": taken}))
+        else:
+            known.append(image)
+    return known, list(dict.fromkeys(notes))
 
 
-def _run(box: Toolbox, request: Request, images: list[Image], store: ImageStore) -> ToolOutput:
+def _by_its_looks(tool: Tool, image: Image, store: ImageStore, state: str) -> tuple[Modality, str]:
+    """The modality an image is taken as, and the sentence that says why. Raises InputError."""
+    from ..tools.gate.kind import KINDS, against_stated, look
+    from ..tools.pictures import as_picture
+
+    card = tool.card
+    seen = look(as_picture(store.open(str(image.blob)))).kind
+    fitting = [one for one in card.modalities if against_stated(seen, one, None) != "disagrees"]
+    parts = set(KINDS[seen].parts) if seen else set()
+    elsewhere = card.body_parts and parts and not image.body_part and parts.isdisjoint(card.body_parts)
+    if not fitting or elsewhere:
+        domain = f"{' or '.join(card.modalities)}{' of ' + '/'.join(card.body_parts) if card.body_parts else ''}"
+        raise InputError(
+            expected=f"an image ({domain}) for {card.name}",
+            got=f"one that looks like {KINDS[seen].words}, and no modality stated",
+            fix=f"{state} {card.modalities[0]} if you know that it is, or choose a tool made for this image",
+        )
+    taken = next((one for one in fitting if seen and one == KINDS[seen].modality), fitting[0])
+    looks = f"it looks like {KINDS[seen].words}" if seen else "its looks do not tell"
+    return taken, (
+        f"The file does not say what kind of image it is and {looks}; it was taken as {taken} "
+        f"({state} {taken} to state it)."
+    )
+
+
+def _fix(tool: Tool, image: Image) -> str:
+    """What may mend a refusal of an image taken in without a modality: a NIfTI file is in HU only where stated."""
+    lacks = (image.source or "").startswith("NIfTI") and image.modality is None and "ct" in tool.card.modalities
+    return "type --modality ct if it is a CT: the file does not say so" if lacks else ""
+
+
+def _run(box: Toolbox, request: Request, images: list[Image], store: ImageStore, *, fix: str) -> ToolOutput:
+    """The tool's output. Where it refuses, `fix` goes before its own words."""
     named = {name: image.blob for name, image in zip(("image", "earlier"), images, strict=False)}
     by_blob = {image.blob: image for image in images if image.blob}
     chosen = Toolbox([box.get(request.name)], apart=not request.debug)
     try:
         return asyncio.run(chosen.run(request.name, {**request.arguments, **named}, by_blob, store))
     except ToolRefusedError as error:
-        fix = f"type polyclinic tools show {request.name}" if error.fix == BAD_ARGUMENTS else error.fix
+        own = f"type polyclinic tools show {request.name}" if error.fix == BAD_ARGUMENTS else error.fix
+        fix = f"{fix}; else {own}" if fix else own
         raise InputError(expected=error.expected, got=error.got, fix=fix) from None
     except ToolBrokenError as error:
         if request.debug and error.__cause__ is not None:
@@ -190,7 +217,6 @@ def _written(result: dict[str, Any], blobs: Blobs, out: Path) -> dict[str, Any]:
     names: dict[str, str] = {}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _clear(out)
         for stem, sha in _pictures(result["output"]):
             if sha not in names and blobs.path(sha).is_file():
                 data = blobs.get(sha)
@@ -203,22 +229,36 @@ def _written(result: dict[str, Any], blobs: Blobs, out: Path) -> dict[str, Any]:
         }  # fmt: skip
         (out / RESULT).write_text(json.dumps(renamed, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise StorageError(
-            expected=f"a folder to write in: {out}", got=error.strerror or type(error).__name__,
-            fix="name another one with --out",
-        ) from error  # fmt: skip
+        raise _unwritable(out, error) from error
     return renamed
 
 
-def _clear(out: Path) -> None:
-    """Remove the files that an earlier run listed in its result, so that no mask of another picture stays behind."""
+def clear(out: Path, *, kept: Iterable[str] = ()) -> None:
+    """Remove what an earlier run wrote: its result and the files this lists, but for those at the paths `kept`.
+
+    Called before a run, so that nothing of another is taken for the result of one that was refused.
+    Raises StorageError where that cannot be done.
+    """
     try:
-        listed = json.loads((out / RESULT).read_text(encoding="utf-8"))["files"].values()
+        earlier = json.loads((out / RESULT).read_text(encoding="utf-8"))
+        listed = [*earlier["files"].values(), RESULT] if "tool" in earlier else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
-    for name in listed:
-        if isinstance(name, str) and name == Path(name).name and Path(name).suffix in {".png", ".npy", ".bin"}:
-            (out / name).unlink(missing_ok=True)
+    spared = {Path(path).resolve() for path in kept}
+    try:
+        for name in listed:
+            ours = name == RESULT or (isinstance(name, str) and Path(name).suffix in {".png", ".npy", ".bin"})
+            if ours and name == Path(name).name and (out / name).resolve() not in spared:
+                (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> StorageError:
+    return StorageError(
+        expected=f"a folder to write in: {out}", got=error.strerror or type(error).__name__,
+        fix="name another one with --out",
+    )  # fmt: skip
 
 
 def _pictures(output: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -95,16 +95,20 @@ def run(
     It looks at the picture named, or at none for a calculator, whose values are --set.
     """
     from . import toolrun
+    from .toolsettings import parse_settings
 
+    if out is not None:
+        toolrun.clear(out, kept=images or ())
     stated = {
         "modality": modality, "body_part": body_part, "view": view, "frame": frame,
         "spacing_mm": toolrun.parse_spacing(spacing) if spacing is not None else None,
     }  # fmt: skip
+    box = _named(name, models)
     request = toolrun.Request(
-        name=name, paths=tuple(images or ()), arguments=toolrun.parse_settings(settings or []),
+        name=name, paths=tuple(images or ()), arguments=parse_settings(settings or [], box.get(name)),
         stated={key: value for key, value in stated.items() if value is not None}, out=out, debug=debug,
     )  # fmt: skip
-    result = toolrun.run(_named(name, models), request)
+    result = toolrun.run(box, request)
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
     else:
@@ -234,22 +238,13 @@ def _run_when(card: ToolCard) -> str:
 
 def _arguments(card: ToolCard) -> Iterator[tuple[str, str]]:
     """Each argument with its type, its bounds and its default, such as `number from 18 to 120`."""
-    for name, part in card.arguments.items():
-        kinds = [piece for piece in part.get("anyOf", [part]) if piece.get("type") != "null"]
+    from .toolsettings import kind_words, settable
+
+    for name, part in settable(card.arguments).items():
         assumed = part.get("default")
         default = f" (default {assumed})" if assumed is not None else " (optional)" if "default" in part else ""
         said = f": {part['description']}" if part.get("description") else ""
-        yield name, " or ".join(map(_kind, kinds)) + default + said
-
-
-def _kind(part: dict[str, Any]) -> str:
-    if "enum" in part:
-        return " | ".join(map(str, part["enum"]))
-    if "const" in part:
-        return str(part["const"])
-    words = str(part.get("type", "value"))
-    low, high = part.get("minimum", part.get("exclusiveMinimum")), part.get("maximum", part.get("exclusiveMaximum"))
-    return words + (f" from {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
+        yield name, kind_words(part) + default + said
 
 
 def figure_words(figure: Figure) -> str:

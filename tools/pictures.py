@@ -60,18 +60,6 @@ def as_picture(pixels: Pixels) -> NDArray[np.uint8]:
     return array.astype(np.uint8, copy=False)
 
 
-def outlined(picture: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour = (0, 255, 255)) -> NDArray[np.uint8]:
-    """A copy of `picture` (H, W, 3) with the border of `mask` (H, W) drawn in `colour`."""
-    import numpy as np
-    from scipy import ndimage
-
-    width = max(1, round(max(mask.shape) / 700))
-    inner = ndimage.binary_erosion(mask, iterations=width, border_value=1)
-    drawn = picture.copy()
-    drawn[mask & ~inner] = np.array(colour, dtype=np.uint8)
-    return drawn
-
-
 def enlarged(labels: NDArray[np.integer[Any]], shape: tuple[int, int]) -> NDArray[np.integer[Any]]:
     """Labels (h, w) of a picture that was scaled down, at the size `shape` (H, W) of the picture itself."""
     import numpy as np

@@ -103,14 +103,14 @@ def test_a_claim_without_evidence_keeps_its_place_among_the_rest() -> None:
 def test_an_image_that_looks_like_another_kind_than_stated_is_the_first_thing_said(tmp_path: Path) -> None:
     path = tmp_path / "retina.png"
     PIL.Image.fromarray(skimage.data.retina()).save(path)
-    doubt = "image-1: The image looks like a fundus photograph, but is stated to be: histology."
-    image = Image(path=str(path), modality="histology")
-    report = asked(tmp_path / "r", "How many nuclei are there?", images=[image])
+    doubt = "image-1: The image looks like a fundus photograph, but is stated to be: dermoscopy."
+    image = Image(path=str(path), modality="dermoscopy")
+    report = asked(tmp_path / "r", "How many colours are there?", images=[image])
     assert report.answer.startswith(doubt)
-    assert report.status == "answered"
-    first = report.claims[0]
-    assert (first.text, first.support) == (doubt, "supported")
-    assert {item.source.name for item in report.evidence if item.id in first.evidence} == {"image_quality"}
+    assert report.status == "abstained"  # no tool takes a retina for a mole
+    said = {item.content: item for item in report.evidence}[doubt]
+    assert said.source.name == "image_quality"
+
 
 
 CURB = "Man of 70, confused, urea 8 mmol/L, RR 30, 95/60. What is the CURB-65 score?"

@@ -143,6 +143,16 @@ async def test_what_is_refused_is_a_tool_error_in_its_own_words(
     assert said in result.content[0].text
 
 
+async def test_a_kind_of_picture_the_tool_is_not_made_for_is_refused_unless_stated(server: Any) -> None:
+    async with Client(server) as client:
+        refused = await client.call_tool("brain_tumour", {"image": "retina.jpg"})
+        unsure = await client.call_tool("compare", {"image": "now.png", "earlier": "then.png"})
+    assert refused.is_error
+    assert "looks like a fundus photograph" in refused.content[0].text
+    assert "give the argument modality: mr if you know" in refused.content[0].text
+    assert "its looks do not tell; it was taken as xray" in unsure.content[0].text
+
+
 @pytest.mark.parametrize(
     "uri", ["polyclinic://blobs/../../etc", "polyclinic://blobs/" + "0" * 64, "file:///etc/passwd"]
 )

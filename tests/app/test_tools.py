@@ -218,11 +218,19 @@ def test_a_run_says_what_it_measured(cli: Run) -> None:
     ("words", "said"),
     [
         (["fundus_vessels", RETINA, "--modality", "ct"], "an image of fundus for fundus_vessels; got ct"),
-        (["fundus_vessels", RETINA, "--modality", "eye"], "--modality that can be used; got 'eye'"),
+        (["fundus_vessels", RETINA, "--modality", "eye"], "photograph, ultrasound, xray; got 'eye'; name one of them"),
         (["fundus_vessels", "absent.png"], "absent.png"),
         (["fundus_vessels"], "one image for fundus_vessels; got 0; type polyclinic tools run fundus_vessels IMAGE"),
         (["fundus_vessels", RETINA, RETINA], "one image for fundus_vessels; got 2"),
-        (["fundus_vessels", RETINA, "--set", "zoom=2"], "Extra inputs are not permitted; type polyclinic tools show"),
+        (["fundus_vessels", RETINA, "--modality", "fundos"], "got 'fundos'; type --modality fundus"),
+        (["fundus_vessels", RETINA, "--set", "zoom=2"], "it has none; got 'zoom'; type polyclinic tools show"),
+        (["lesion_size", RETINA, "--set", "bocks=2"], "lesion_size: box, point; got 'bocks'; type --set box=VALUE"),
+        (["lesion_size", RETINA, "--set", "spacing_mm=2"], "got 'spacing_mm'; type --spacing ROW,COLUMN"),
+        (["lesion_size", RETINA, "--set", "box=1,2"], "with 4 integers, such as 10,20,30,40; got '1,2'; type for"),
+        (["lesion_size", RETINA, "--set", "point=1,2", "--set", "point=3,4"], "--set point once; got twice: '1,2' and"),
+        (["egfr_creatinine", "--set", "age=50"], "--set creatinine=VALUE --set sex=VALUE; got only age; type poly"),
+        (["egfr_creatinine", "--set", "creatinine=1.2 mg/dL", "--set", "age=50", "--set", "sex=man"],
+         "--set sex with female | male; got 'man'; type for example --set sex=female"),
         (["fundus_vessels", RETINA, "--set", "zoom"], "--set KEY=VALUE; got 'zoom'"),
         (["fundus_vessels", RETINA, "--spacing", "wide"], "--spacing ROW,COLUMN in mm; got 'wide'"),
         (["fundus_vessels", "package://skimage/data/camera.png"], "picture without colour"),
@@ -261,6 +269,68 @@ def test_a_second_run_leaves_no_file_of_the_first(cli: Run, more: None, tmp_path
     (tmp_path / "o" / "mine.png").write_bytes(b"of the user")
     cli("run", "bmi", "--set", "weight_kg=80", "--out", "o")
     assert {path.name for path in (tmp_path / "o").iterdir()} == {"mine.png", "result.json"}
+
+
+def test_a_refused_run_leaves_no_earlier_result(cli: Run, more: None, tmp_path: Path) -> None:
+    now, then = grey(tmp_path / "now.png", 200), grey(tmp_path / "then.png", 50)
+    refusals: tuple[tuple[object, ...], ...] = (
+        ("change", now, "absent.png"), ("chnge", now, then), ("change", now, then, "--set", "depth=1"),
+        ("bmi", "--set", "weight_kg=80000"),
+    )  # fmt: skip
+    for words in refusals:
+        assert cli("run", "change", now, then, "--out", "o").returncode == 0
+        (tmp_path / "o" / "mine.png").write_bytes(b"of the user")
+        assert cli("run", *words, "--out", "o", "--json").returncode == 2
+        assert {path.name for path in (tmp_path / "o").iterdir()} == {"mine.png"}
+
+
+def test_a_result_of_another_program_and_a_picture_that_is_looked_at_stay(cli: Run, more: None, tmp_path: Path) -> None:
+    now, then = grey(tmp_path / "now.png", 200), grey(tmp_path / "then.png", 50)
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "result.json").write_text('{"files": {"a": "now.png"}}')
+    assert cli("run", "change", now, "--out", "o").returncode == 2
+    assert (tmp_path / "o" / "result.json").exists()
+    cli("run", "change", now, then, "--out", "o")
+    assert cli("run", "image_quality", tmp_path / "o" / "overlay.png", "--out", "o").returncode == 0
+
+
+def test_a_kind_of_picture_the_tool_is_not_made_for_is_refused_unless_stated(cli: Run, data_dir: Path) -> None:
+    head = data_dir / "ct_brain_hemorrhage_seg" / "images" / "120018.png"
+    if not head.is_file():
+        pytest.skip(f"no sample data: {head}")
+    refused = cli("run", "brain_tumour", head)
+    assert refused.returncode == 2
+    assert "got one that looks like a CT of the head, and no modality stated; type --modality mr if" in refused.stderr
+    assert cli("run", "brain_tumour", head, "--modality", "mr").returncode == 0
+
+
+def test_an_image_whose_looks_do_not_tell_is_taken_with_a_note(cli: Run, more: None, tmp_path: Path) -> None:
+    now, then = grey(tmp_path / "now.png", 200), grey(tmp_path / "then.png", 50)
+    notes = json.loads(cli("run", "change", now, then, "--json").stdout)["limitations"]
+    assert notes[0] == (
+        "The file does not say what kind of image it is and its looks do not tell; it was taken as xray "
+        "(type --modality xray to state it)."
+    )
+
+
+@pytest.mark.parametrize("name", ["ct_volumes", "hounsfield"])
+def test_a_nifti_file_of_unknown_modality_is_told_how_to_state_it(name: str, cli: Run, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    values = np.random.default_rng(0).normal(0, 300, (24, 24, 8)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 2.0, 2.0, 1.0])), tmp_path / "a.nii")
+    assert "; type --modality ct if" in cli("run", name, "a.nii").stderr
+
+
+@pytest.mark.parametrize("words", ["list --json", "show lesion_size"])
+def test_a_reader_that_has_seen_enough_is_a_normal_end(words: str) -> None:
+    code = "import sys; from polyclinic.app.cli import main; sys.argv[0] = 'polyclinic'; main()"
+    command = [sys.executable, "-c", code, "tools", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
 
 
 def test_the_spacing_is_stated_by_the_user(cli: Run, more: None, tmp_path: Path) -> None:

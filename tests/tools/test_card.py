@@ -13,9 +13,11 @@ from polyclinic.tools.card import (
     ComparedImagesArguments,
     Measurement,
     ScaledImageArguments,
+    Statement,
     Tool,
     ToolCard,
     ToolOutput,
+    ToolResult,
     measured,
 )
 
@@ -78,3 +80,15 @@ def test_measurements_come_in_the_order_they_are_declared() -> None:
     one, two = (measured(name, 1, "1", "{}", digits=0) for name in ("one", "two"))
     assert Two(alpha=two, zeta=one).measurements() == (one, two)
     assert Two(zeta=one).measurements() == (one,)
+
+
+def test_statements_are_recorded_beside_measurements() -> None:
+    class Both(ToolOutput):
+        said: tuple[Statement, ...]
+        one: Measurement | None = None
+
+    said = Statement(topic="social history", text="She does not smoke.")
+    one = measured("one", 1, "1", "{}", digits=0)
+    result = ToolResult.of(Both(said=(said,), one=one))
+    assert (result.statements, result.measurements) == ((said,), (one,))
+    assert ToolResult.model_validate({"measurements": []}).statements == ()

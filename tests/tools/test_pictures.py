@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from polyclinic.tools.imaging.store import Pixels
-from polyclinic.tools.pictures import COLOURS, Drawn, as_picture, enlarged, outlined, overlay
+from polyclinic.tools.pictures import COLOURS, Drawn, as_picture, enlarged, overlay
 
 
 def test_hounsfield_units_are_shown_in_a_soft_tissue_window() -> None:
@@ -28,17 +28,6 @@ def test_other_values_use_their_own_range() -> None:
 def test_eight_bit_pictures_are_shown_as_they_are() -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
     np.testing.assert_array_equal(as_picture(Pixels(array=rgb, unit="rgb")), rgb)
-
-
-def test_an_outline_marks_the_border_and_nothing_else() -> None:
-    picture = np.zeros((20, 20, 3), np.uint8)
-    mask = np.zeros((20, 20), bool)
-    mask[5:10, 5:10] = True
-    drawn = outlined(picture, mask, (0, 255, 0))
-    assert drawn[5, 5].tolist() == [0, 255, 0]
-    assert not drawn[7, 7].any()
-    assert int((drawn[..., 1] > 0).sum()) == 16
-    assert not picture.any()
 
 
 def disc(size: int = 200, radius: int = 40) -> NDArray[np.bool_]:

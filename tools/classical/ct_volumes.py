@@ -15,7 +15,7 @@ from ...core.errors import InputError, ToolRefusedError
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.pixels import Pixels
 from ..pictures import COLOURS, Drawn, as_picture, enlarged, overlay
-from .hounsfield import AIR_BELOW_HU, FAT_BELOW_HU, SOFT_BELOW_HU, body_mask
+from .hounsfield import AIR_BELOW_HU, FAT_BELOW_HU, SOFT_BELOW_HU, body_mask, lacks_air_and_fat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,7 +151,10 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Composition:
     import numpy as np
 
     volume = _opened(images, arguments.image)
-    found = parts(*_thinned(volume))
+    thinned, spacing_mm = _thinned(volume)
+    if lacks_air_and_fat(thinned):
+        raise _refused("values among which there is neither air nor fat, so no Hounsfield units (an MR?)")
+    found = parts(thinned, spacing_mm)
     if float(found.body.mean()) < 0.02:
         raise _refused("a volume with hardly any body in it")
     inside = found.hu[found.body & ~found.lung & ~_skin(found)]
@@ -168,16 +171,19 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Composition:
         lung=measured("lung volume", lung.size * found.voxel_ml, "mL",
                       "The lungs within the scan measure {}, vessels included.", digits=0, mask=lung_mask_id)
         if lung.size else None,
-        lung_attenuation=measured("mean lung attenuation", float(lung.mean()), "HU", "The lungs' mean is {}.", digits=0,
-                                  of=("lung volume",)) if lung.size else None,
+        lung_attenuation=measured("mean lung attenuation", float(lung.mean()), "HU",
+                                  "The lungs' mean attenuation is {}.", digits=0, of=("lung volume",))
+        if lung.size else None,
         low_attenuation=measured("lung below -950 HU", 100.0 * float((lung < _GAS_BELOW_HU).mean()), "%",
-                                 "{} of the lung lie below -950 HU.", digits=1, of=("lung volume",))
+                                 "{} of the lung's volume lies below -950 HU.", digits=1, of=("lung volume",))
         if lung.size else None,
         other_gas=measured("gas outside the lungs", gas, "mL", "Gas outside the lungs, as in bowel and airways, "
                            "measures {}.", digits=0),
-        fat=measured("fat volume", fat, "mL", "Fat measures {}.", digits=0),
-        soft_tissue=measured("soft tissue volume", soft, "mL", "Water and soft tissue measure {}.", digits=0),
-        bone=measured("bone volume", bone, "mL", "Bone, calcification or contrast medium measure {}.", digits=0),
+        fat=measured("fat volume", fat, "mL", "Fat within the scan measures {}.", digits=0),
+        soft_tissue=measured("soft tissue volume", soft, "mL", "Water and soft tissue within the scan measure {}.",
+                             digits=0),
+        bone=measured("bone volume", bone, "mL", "Bone, calcification or contrast medium within the scan measure {}.",
+                      digits=0),
         overlay=images.put_picture(
             overlay(_drawn(volume, found, shown), _regions(found, shown, whole), spacing_mm=across)
         ),
@@ -264,6 +270,7 @@ TOOL = Tool(
             "Checked against one volume only, which shows the lungs' bases, so neither the windpipe nor the apices.",
             "The lung's border is a threshold: consolidated lung, effusion and tumour do not count as lung.",
             "Bullae near the midline may be taken for airway; lung that is nearly all gas for bowel.",
+            "Values without any air or fat are refused as no Hounsfield units; so is a volume cut to the brain alone.",
             "Arms and a head-rest that touch the body count as body; contrast medium counts as bone.",
         ),
         timeout_s=60.0,

@@ -15,6 +15,7 @@ from ...core.errors import ToolRefusedError
 from ..card import Figure, Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
 from ..pictures import Drawn, as_picture, enlarged, overlay
+from .nucleus_shapes import no_nuclei, shapes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +114,8 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> FluorescentNucl
     found = labels > 0
     if float(found.mean()) > _MOST_AREA:
         raise _refused(f"a picture of which bright regions fill {100 * found.mean():.0f} %")
+    if wrong := no_nuclei(shapes(labels), largest=_LARGEST, solidity=_LEAST_SOLIDITY, notched=_MOST_NOTCHED):
+        raise _refused(wrong)
     scale = 1.0 / shrunk
     diameter = float(np.median(2.0 * np.sqrt(areas / np.pi))) * scale
     step_um = None if arguments.spacing_mm is None else 1000.0 * float(np.mean(arguments.spacing_mm))
@@ -120,8 +123,9 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> FluorescentNucl
     shown = np.clip(picture.astype(np.float32) * (255.0 / max(32.0, float(np.percentile(grey, 99.7)))), 0, 255)
     return FluorescentNuclei(
         nuclei_count=measured(
-            "nuclei_count", areas.size, "1", "{} glowing nuclei were counted in the picture.", digits=0, mask=mask,
-            uncertainty=round(_COUNT_ERROR * areas.size, 0),
+            "nuclei_count", areas.size, "1",
+            f"{{}} glowing {'nucleus was' if areas.size == 1 else 'nuclei were'} counted in the picture.",
+            digits=0, mask=mask, uncertainty=max(1.0, round(_COUNT_ERROR * areas.size, 0)),
         ),
         nuclei_area=measured(
             "nuclei_area", 100.0 * float(found.mean()), "%", "Nuclei cover {} of the picture.", digits=1, mask=mask,
@@ -153,6 +157,8 @@ def _refused(got: str) -> ToolRefusedError:
 
 
 _MOST_AREA = 0.7
+_LARGEST, _LEAST_SOLIDITY, _MOST_NOTCHED = 0.3, 0.85, 0.25
+"""See `nucleus_shapes`."""
 _COUNT_ERROR = 0.12
 """Mean relative error of the count, see the card's figures."""
 

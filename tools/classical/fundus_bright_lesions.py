@@ -17,6 +17,7 @@ from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutp
 from ..imaging.raster import resized
 from ..pictures import COLOURS, Drawn, overlay
 from .fundus_disc import find_disc
+from .fundus_field import ROUND_FIELD_FIGURES, ROUND_FIELD_LIMIT
 from .fundus_vessels import open_fundus, vessel_mask, working_size
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ def _run(arguments: ImageArguments, images: ImageStore) -> BrightLesions:
         if to is None or not count or not disc_width:
             return None
         away = float(np.hypot(*(centres - to).T).min()) / float(disc_width)
-        return measured(name, away, "1", f"The nearest lies {{}} disc diameters from the centre of {what}.", digits=1,
-                        of=("bright spots",))  # fmt: skip
+        return measured(name, away, "1", f"The bright spot nearest to {what} lies {{}} disc diameters from its centre.",
+                        digits=1, of=("bright spots",))  # fmt: skip
 
     fovea = None if spots.fovea is None else np.array(spots.fovea[::-1])
     limits = ["Exudates, drusen, cotton-wool spots, scars and reflexes are not told apart."]
@@ -184,8 +185,9 @@ def _run(arguments: ImageArguments, images: ImageStore) -> BrightLesions:
         limits.append("The optic disc was not found: it may be among the spots.")
     return BrightLesions(
         count=measured(
-            "bright spots", count, "1", "{} bright spots stand out outside the optic disc.", digits=0, mask=stored,
-            finding="hard-exudates", says="undecided",
+            "bright spots", count, "1",
+            f"{{}} bright {'spot stands' if count == 1 else 'spots stand'} out outside the optic disc.", digits=0,
+            mask=stored, finding="hard-exudates", says="undecided",
         ),
         area=measured(
             "bright spot area", 100.0 * float(mask.sum()) / float(field.sum()), "%",
@@ -263,12 +265,14 @@ TOOL = Tool(
                 n=20,
                 interval=(0.544, 0.744),
             ),
+            *ROUND_FIELD_FIGURES,
         ),
         limits=(
             "How many real lesions it misses is not known: no data with marked lesions were at hand. Planted spots are "
             "missed mostly beside vessels and where the field is small.",
             "Candidates only: exudates, drusen, cotton-wool spots, scars and reflexes are not told apart.",
             "The fovea is a guess beside the disc, never compared with marked ones.",
+            ROUND_FIELD_LIMIT,
         ),
     ),
     arguments=ImageArguments,

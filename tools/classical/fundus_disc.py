@@ -18,6 +18,7 @@ from ...core.errors import ToolRefusedError
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
 from ..pictures import COLOURS, Drawn, overlay
+from .fundus_field import ROUND_FIELD_FIGURES, ROUND_FIELD_LIMIT
 from .fundus_vessels import open_fundus, vessel_mask, working_size
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ TOOL = Tool(
                 n=20,
                 interval=(0.181, 0.567),
             ),
+            *ROUND_FIELD_FIGURES,
         ),
         limits=(
             "No figure of merit was measured for the border: no data with disc labels was at hand. By eye, on all of "
@@ -296,6 +298,7 @@ TOOL = Tool(
             "The pale part of the disc reaches farther than the cup in many healthy eyes, so its ratio is no "
             "cup-to-disc ratio and no sign of glaucoma.",
             "Peripapillary atrophy may be counted as disc; a pale or swollen disc may be missed.",
+            ROUND_FIELD_LIMIT,
         ),
     ),
     arguments=ImageArguments,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from ...core.errors import ToolRefusedError
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
-from ..pictures import outlined
+from ..pictures import Drawn, overlay
+from .fundus_field import ROUND_FIELD_FIGURES, ROUND_FIELD_LIMIT, round_field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,8 @@ def open_fundus(images: ImageStore, blob: str) -> tuple[NDArray[np.uint8], NDArr
     red, _, blue = (float(rgb[..., channel][field].mean()) for channel in range(3))
     if red < 1.15 * blue:
         raise _refused("a picture whose field of view is not reddish")
+    if not round_field(rgb):
+        raise _refused("a picture without the round border of a fundus camera's field of view")
     return rgb, field
 
 
@@ -151,7 +154,7 @@ def _run(arguments: ImageArguments, images: ImageStore) -> FundusVessels:
             "field_of_view", 100.0 * float(field.mean()), "%", "The field of view fills {} of the picture.", digits=0,
             mask=images.put_mask(field),
         ),
-        overlay=images.put_picture(outlined(rgb, vessels)),
+        overlay=images.put_picture(overlay(rgb, [Drawn(mask=vessels, label="vessels")])),
         limitations=("Fine vessels are missed, so a density is comparable only between pictures of one camera.",),
     )  # fmt: skip
 
@@ -194,8 +197,13 @@ TOOL = Tool(
                 interval=(0.632, 1.171),
                 about=("vessel_density",),
             ),
+            *ROUND_FIELD_FIGURES,
         ),
-        limits=("No distinction of arteries and veins.", "Fine vessels below about 3 px of 640 are missed."),
+        limits=(
+            "No distinction of arteries and veins.",
+            "Fine vessels below about 3 px of 640 are missed.",
+            ROUND_FIELD_LIMIT,
+        ),
     ),
     arguments=ImageArguments,
     output=FundusVessels,

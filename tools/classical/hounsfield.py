@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import ToolRefusedError
 from ..card import Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
-from ..pictures import as_picture, outlined
+from ..pictures import Drawn, as_picture, overlay
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 AIR_BELOW_HU, FAT_BELOW_HU, SOFT_BELOW_HU = -190.0, -30.0, 150.0
 _BODY_ABOVE_HU = -300.0
+_LEAST_AIR, _LEAST_FAT = 0.001, 0.005
 
 
 class SliceComposition(ToolOutput):
@@ -54,6 +55,14 @@ def body_mask(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(filled[steps:-steps, steps:-steps], dtype=np.bool_)
 
 
+def lacks_air_and_fat(hu: NDArray[np.float32]) -> bool:
+    """Whether values of any shape hold neither air, as around every body, nor fat: then they are no Hounsfield units,
+    but say an MR's grey levels."""
+    air = float((hu < _BODY_ABOVE_HU).mean())
+    fat = float(((hu >= AIR_BELOW_HU) & (hu < FAT_BELOW_HU)).mean())
+    return air < _LEAST_AIR and fat < _LEAST_FAT
+
+
 def _run(arguments: ScaledImageArguments, images: ImageStore) -> SliceComposition:
     import numpy as np
 
@@ -61,6 +70,8 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> SliceCompositio
     if pixels.unit != "HU":
         raise _refused("a picture whose values are grey levels or colours, not Hounsfield units")
     hu = pixels.array.astype(np.float32, copy=False)
+    if lacks_air_and_fat(hu):
+        raise _refused("values among which there is neither air nor fat, so no Hounsfield units")
     body = body_mask(hu)
     if float(body.mean()) < 0.02:
         raise _refused("a slice with hardly any body in it")
@@ -90,7 +101,9 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> SliceCompositio
             digits=1,
         ),
         body_area=area,
-        overlay=images.put_picture(outlined(as_picture(pixels), body)),
+        overlay=images.put_picture(
+            overlay(as_picture(pixels), [Drawn(mask=body, label="body")], spacing_mm=arguments.spacing_mm)
+        ),
         limitations=() if area else ("The pixel spacing is not known, so no area in cm² could be measured.",),
     )  # fmt: skip
 
@@ -115,6 +128,7 @@ TOOL = Tool(
             "Whole-slice statistics: they describe no organ and no lesion.",
             "Arms or a head-rest that touch the body count as body.",
             "Dense contrast medium counts as bone.",
+            "Values without any air or fat are refused as no Hounsfield units; so is a slice cut to the brain alone.",
         ),
     ),
     arguments=ScaledImageArguments,

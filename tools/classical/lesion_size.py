@@ -222,7 +222,8 @@ def _run(arguments: PromptArguments, images: ImageStore) -> LesionSize:
             box_px=box, mask=stored,
         ),
         short_axis=measured(
-            "lesion perpendicular diameter", found.short, unit, "At right angles to it the lesion measures {}.",
+            "lesion perpendicular diameter", found.short, unit,
+            "At right angles to its longest diameter the lesion measures {}.",
             digits=digits, mask=stored, of=("lesion longest diameter",),
         ),
         area=measured(
@@ -230,26 +231,28 @@ def _run(arguments: PromptArguments, images: ImageStore) -> LesionSize:
             "The lesion covers {}.", digits=0, mask=stored,
         ),
         eccentricity=measured(
-            "lesion eccentricity", shape.eccentricity, "1", "Its eccentricity is {} (0 is round).", digits=2,
+            "lesion eccentricity", shape.eccentricity, "1", "The lesion's eccentricity is {} (0 is round).", digits=2,
         ),
         solidity=measured(
-            "lesion solidity", shape.solidity, "1", "It fills {} of its convex hull (1 has no notches).", digits=2,
+            "lesion solidity", shape.solidity, "1", "The lesion fills {} of its convex hull (1 has no notches).",
+            digits=2,
         ),
         circularity=measured(
             "lesion circularity", _circularity(mask, (row_mm, column_mm)), "1",
-            "Its circularity is {} (1 is a circle).", digits=2,
+            "The lesion's circularity is {} (1 is a circle).", digits=2,
         ),
         mean=measured("lesion mean", float(values[mask].mean()), grey, "The mean inside the lesion is {}.", digits=0),
         spread=measured(
-            "lesion standard deviation", float(values[mask].std()), grey, "The standard deviation inside it is {}.",
-            digits=0,
+            "lesion standard deviation", float(values[mask].std()), grey,
+            "The standard deviation inside the lesion is {}.", digits=0,
         ),
         contrast=measured(
-            "lesion texture contrast", contrast, "1", "The contrast of its grey-level co-occurrence is {}.", digits=1,
+            "lesion texture contrast", contrast, "1", "The contrast of the lesion's grey-level co-occurrence is {}.",
+            digits=1,
         ),
         homogeneity=measured(
-            "lesion texture homogeneity", homogeneity, "1", "The homogeneity of its grey-level co-occurrence is {}.",
-            digits=2,
+            "lesion texture homogeneity", homogeneity, "1",
+            "The homogeneity of the lesion's grey-level co-occurrence is {}.", digits=2,
         ),
         overlay=images.put_picture(_drawn(picture, mask, found, unit, arguments)),
         limitations=() if arguments.spacing_mm else ("The pixel spacing is not known: lengths are in pixels.",),

@@ -150,7 +150,7 @@ def _run(arguments: ComparedImagesArguments, images: ImageStore) -> Difference:
         ),
         changed_area=measured(
             "changed area", 100.0 * float((labels > 0).sum()) / float(found.overlap.sum()), "%",
-            "{} of the overlap differ from the earlier picture beyond its noise.", digits=2,
+            "{} of the overlap differs from the earlier picture beyond its noise.", digits=2,
             mask=images.put_mask(changed), of=("similarity of aligned pictures",),
         ),
         regions=tuple(regions),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import ToolRefusedError
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
-from ..pictures import outlined
+from ..pictures import Drawn, overlay
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,9 @@ _SMALLEST_NUCLEUS_PX = 30
 _NEIGHBOURHOOD_PX = 25.0
 _DAB_POSITIVE = 0.06
 _TISSUE_DENSITY = 0.06
+LEAST_BLUE = 0.8
+"""Of `bluish_light`. Nine stained pictures of DSB 2018, an immunostain and BCCD's 292 smears have at least 0.93; of 48
+colonoscopies a few have more than 0.8."""
 
 
 class StainedCells(ToolOutput):
@@ -87,6 +90,15 @@ def dab_share(rgb: NDArray[np.uint8]) -> float:
     return float(brown.sum()) / max(1.0, float(tissue.sum()))
 
 
+def bluish_light(rgb: NDArray[np.uint8]) -> float:
+    """Blue over red of the brightest tenth of uint8 RGB (H, W, 3)."""
+    import numpy as np
+
+    light = rgb.mean(axis=2)
+    red, _, blue = rgb[light >= np.percentile(light, 90)].mean(axis=0)
+    return float(blue / max(1.0, float(red)))
+
+
 def _open_stained(images: ImageStore, blob: str) -> NDArray[np.uint8]:
     import numpy as np
 
@@ -98,6 +110,8 @@ def _open_stained(images: ImageStore, blob: str) -> NDArray[np.uint8]:
         raise _refused("a picture with a dark background, such as fluorescence")
     if float(np.percentile(np.ptp(rgb.astype(np.int16), axis=2), 90)) < 12:
         raise _refused("a picture with hardly any colour")
+    if bluish_light(rgb) < LEAST_BLUE:
+        raise _refused("a picture whose brightest parts are red or brown, not the white light of a microscope")
     longest = max(rgb.shape[:2])
     if longest > _LONG_SIDE_PX:
         scale = _LONG_SIDE_PX / longest
@@ -116,13 +130,11 @@ def _run(arguments: ImageArguments, images: ImageStore) -> StainedCells:
     found = labels > 0
     areas = np.bincount(labels.ravel())[1:]
     diameter = float(np.median(2.0 * np.sqrt(areas[areas > 0] / np.pi)))
-    edges = found & (labels != np.roll(labels, 1, axis=0)) | found & (labels != np.roll(labels, 1, axis=1))
-    overlay = outlined(rgb, found, (0, 255, 0))
-    overlay[edges] = (0, 255, 0)
     return StainedCells(
         nuclei_count=measured(
-            "nuclei_count", count, "1", "{} stained nuclei were counted in the picture.", digits=0,
-            mask=images.put_mask(found), uncertainty=round(_COUNT_ERROR * count, 0),
+            "nuclei_count", count, "1",
+            f"{{}} stained {'nucleus was' if count == 1 else 'nuclei were'} counted in the picture.", digits=0,
+            mask=images.put_mask(found), uncertainty=max(1.0, round(_COUNT_ERROR * count, 0)),
         ),
         nuclei_area=measured(
             "nuclei_area", 100.0 * float(found.mean()), "%", "Nuclei cover {} of the picture.", digits=1,
@@ -133,7 +145,7 @@ def _run(arguments: ImageArguments, images: ImageStore) -> StainedCells:
         dab_area=measured(
             "dab_area", 100.0 * dab_share(rgb), "%", "Brown (DAB) staining covers {} of the tissue.", digits=1,
         ),
-        overlay=images.put_picture(overlay),
+        overlay=images.put_picture(overlay(rgb, [Drawn(instances=labels, label="nuclei", colour=(0, 255, 0))])),
         limitations=("Crowded or overlapping nuclei are counted together or split: read the count as approximate.",),
     )  # fmt: skip
 

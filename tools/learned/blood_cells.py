@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import SetupError, ToolRefusedError
 from ..card import Detection, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..classical.stained_cells import LEAST_BLUE, bluish_light
 from ..pictures import Drawn, overlay
 from .cards import figures_of, shipped_card, weights_of
 from .framing import channels_first, resampled
@@ -211,6 +212,8 @@ def _open_smear(images: ImageStore, blob: str) -> NDArray[np.uint8]:
         raise _refused("a picture with a dark background")
     if float(np.percentile(np.ptp(rgb.astype(np.int16), axis=2), 90)) < _PALEST:
         raise _refused("a picture with hardly any colour")
+    if bluish_light(rgb) < LEAST_BLUE:
+        raise _refused("a picture whose brightest parts are red or brown, not the white light of a microscope")
     return rgb
 
 
@@ -226,10 +229,10 @@ def _run(arguments: ImageArguments, images: ImageStore) -> BloodCells:
 
     def number(label: str) -> Measurement:
         count, shown = numbers[label], _SHOWN[label]
-        text = (
-            f"{{}} {shown} was counted in the picture." if count == 1 else f"{{}} {shown}s were counted in the picture."
-        )
-        return measured(COUNTS[label], count, "1", text, digits=0, uncertainty=_count_error(label))
+        text = f"{{}} {shown}{' was' if count == 1 else 's were'} counted in the picture."
+        if label != "RBC":
+            return measured(COUNTS[label], count, "1", text, digits=0, uncertainty=_count_error(label))
+        return measured(COUNTS[label], count, "1", f"At least {text}" if count else text, digits=0)
 
     return BloodCells(
         rbc_count=number("RBC"),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ToolRefusedError
 from ..card import Detection, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..classical.nucleus_shapes import no_nuclei, shapes
+from ..pictures import Drawn, overlay
 from .cards import figures_of, weights_of
 from .framing import resampled, run_whole
 from .network import Network
@@ -39,6 +41,9 @@ _MULTIPLE, _AT_ONCE_PX = 16, 400_000
 _LARGEST_CHANGE = 2.5
 _SAME_SIZE = 1.25
 _PURPLE = 0.75
+_LARGEST, _LEAST_SOLIDITY, _MOST_NOTCHED = 0.4, 0.8, 0.35
+"""See `nucleus_shapes`: wider than for glowing nuclei, for stained ones crowd."""
+_LEAST_SURE = 0.8
 
 
 class Nuclei(ToolOutput):
@@ -195,6 +200,13 @@ def purple_share(rgb: NDArray[Any], found: NDArray[np.bool_]) -> float:
     return float((rgb[..., 2] > rgb[..., 1])[found].mean())
 
 
+def surety(logits: NDArray[np.float32], found: NDArray[np.bool_]) -> float:
+    """The network's mean share (0 to 1) of nucleus by `logits` (H, W) where nuclei were `found` (H, W)."""
+    import numpy as np
+
+    return float((1.0 / (1.0 + np.exp(-np.clip(logits[found], -30.0, 30.0)))).mean())
+
+
 def _open_micrograph(images: ImageStore, blob: str) -> Pixels:
     import numpy as np
 
@@ -221,13 +233,19 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Nuclei:
     found = labels > 0
     if pixels.unit == "rgb" and bright_ground(pixels.array) and purple_share(pixels.array, found) < _PURPLE:
         raise _refused("a picture whose dark parts are not blue or purple, as nuclei on a stained slide are")
+    if wrong := no_nuclei(shapes(labels), largest=_LARGEST, solidity=_LEAST_SOLIDITY, notched=_MOST_NOTCHED):
+        raise _refused(wrong)
+    if surety(logits[0], found) < _LEAST_SURE:
+        raise _refused("a picture whose regions the network is unsure of")
     height, width = labels.shape
     error = _count_error()
+    density = float(round(1e6 * count / (height * width)))
     return Nuclei(
         nuclei_count=measured(
-            "nuclei_count", count, "1", "{} nuclei were counted in the picture.", digits=0,
+            "nuclei_count", count, "1",
+            f"{{}} {'nucleus was' if count == 1 else 'nuclei were'} counted in the picture.", digits=0,
             mask=images.put_mask(found & ~touching(labels)),
-            uncertainty=None if error is None else round(error * count, 0),
+            uncertainty=None if error is None else max(1.0, round(error * count, 0)),
         ),
         nuclei_area=measured(
             "nuclei_area", 100.0 * float(found.mean()), "%", "Nuclei cover {} of the picture.", digits=1,
@@ -235,9 +253,9 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Nuclei:
         nucleus_size=measured(
             "nucleus_size", median_diameter(labels), "px", "The median nucleus is {} across.", digits=0,
         ),
-        nuclei_density=measured(
-            "nuclei_density", 1e6 * count / (height * width), "1/Mpx",
-            "The density of nuclei is {}.", digits=0, of=("nuclei_count",),
+        nuclei_density=Measurement(
+            name="nuclei_density", value=density, unit="1/Mpx", of=("nuclei_count",),
+            text=f"The density of nuclei is {density:.0f} per megapixel of the picture.",
         ),
         detections=detected(labels, logits[0]),
         overlay=images.put_picture(_bordered(as_picture(pixels), labels)),
@@ -248,14 +266,12 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Nuclei:
 def _bordered(picture: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
     """The picture, made visible where it is dark, with the border of every nucleus, also between two that touch."""
     import numpy as np
-    from skimage.segmentation import find_boundaries
 
-    drawn = picture.copy()
-    if not bright_ground(picture):
-        stretched = picture.astype(np.float32) * (255.0 / max(1.0, float(np.percentile(picture, 99.8))))
-        drawn = np.clip(stretched, 0.0, 255.0).astype(np.uint8)
-    drawn[find_boundaries(labels, mode="inner")] = (0, 255, 0) if bright_ground(picture) else (255, 220, 0)
-    return drawn
+    if bright_ground(picture):
+        return overlay(picture, [Drawn(instances=labels, label="nuclei", colour=(0, 255, 0))])
+    stretched = picture.astype(np.float32) * (255.0 / max(1.0, float(np.percentile(picture, 99.8))))
+    shown = np.clip(stretched, 0.0, 255.0).astype(np.uint8)
+    return overlay(shown, [Drawn(instances=labels, label="nuclei", colour=(255, 220, 0))])
 
 
 def _refused(got: str) -> ToolRefusedError:
@@ -295,6 +311,8 @@ TOOL = Tool(
             "optimistic. Counts of stained nuclei are off by a quarter (nine pictures).",
             "Pictures of one slide may be in several folds: the set does not say which belong together.",
             "Nuclei less than about 8 px across are missed or merged.",
+            "It may count what is no nucleus: stated as micrographs, 15 of 40 chest X-rays, 9 of 48 colonoscopies and 4 "
+            "of 40 ultrasound pictures were not refused.",
         ),
     ),
     arguments=ImageArguments,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ToolRefusedError
 from ..card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
+from ..classical.fundus_field import ROUND_FIELD_FIGURES, ROUND_FIELD_LIMIT
 from ..classical.fundus_vessels import open_fundus
 from ..imaging.raster import resized
-from ..pictures import outlined
+from ..pictures import Drawn, overlay
 from .cards import figures_of, weights_of
 from .framing import resampled, run_whole
 from .network import Network
@@ -148,7 +149,7 @@ def _run(arguments: ImageArguments, images: ImageStore) -> Vessels:
             "field_of_view", 100.0 * float(field.mean()), "%", "The field of view fills {} of the picture.", digits=0,
             mask=images.put_mask(field),
         ),
-        overlay=images.put_picture(outlined(rgb, vessels)),
+        overlay=images.put_picture(overlay(rgb, [Drawn(mask=vessels, label="vessels")])),
         limitations=("Fine vessels are missed, so a density is comparable only between pictures of one camera.",),
     )  # fmt: skip
 
@@ -179,12 +180,13 @@ TOOL = Tool(
         shelf="learned",
         provenance="a U-Net trained on CHASE_DB1 by the recipe `vessels`",
         weights=weights_of(NAME),
-        figures=figures_of(NAME),
+        figures=(*figures_of(NAME), *ROUND_FIELD_FIGURES),
         limits=(
             "No distinction of arteries and veins.",
             "Trained on healthy children's eyes: bleeding and scars may be taken for vessels.",
             "Vessels thinner than about 2 px of 640 are missed.",
             "The threshold was chosen while looking at DRIVE: its figure is not blind.",
+            ROUND_FIELD_LIMIT,
         ),
     ),
     arguments=ImageArguments,

@@ -51,6 +51,22 @@ def test_drawn_cells_are_counted(white: int, platelets: int, take: Take, store: 
     assert output.red_cell_size.value == pytest.approx(68, abs=6)
 
 
+def test_more_purple_than_pink_is_a_section(take: Take, store: ImageStore) -> None:
+    picture = smear()
+    y, x = np.mgrid[:400, :500]
+    for row, column in [(60, 60), (60, 155), (60, 250), (60, 345), (155, 60), (155, 155), (155, 250), (155, 345)]:
+        picture[np.hypot(y - row, x - column) <= 42] = (120, 90, 180)
+    with pytest.raises(ToolRefusedError, match="purple covers more than pink"):
+        run(picture, take, store)
+
+
+@pytest.mark.parametrize(
+    ("white", "told"), [(0, "0 white cells were"), (1, "1 white cell was"), (2, "2 white cells were")]
+)
+def test_a_count_is_told_in_its_number(white: int, told: str, take: Take, store: ImageStore) -> None:
+    assert run(smear(white=white), take, store).white_cells.text == f"{told} counted in the picture."
+
+
 def test_every_counted_cell_has_its_box_in_the_picture(take: Take, store: ImageStore) -> None:
     output = run(smear(scale=3), take, store)
     assert output.red_cells.value == 14

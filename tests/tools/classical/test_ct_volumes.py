@@ -53,6 +53,11 @@ def test_the_built_body_is_measured_as_built(store: ImageStore, put_volume: Put)
     assert sum(part.value for part in parts) == pytest.approx(output.body.value, rel=0.02)
 
 
+def test_an_mr_stated_as_ct_is_refused(store: ImageStore, put_volume: Put) -> None:
+    with pytest.raises(ToolRefusedError, match=r"neither air nor fat.*an MR"):
+        run(store, put_volume(np.abs(body()) % 900.0))
+
+
 def test_the_scale_follows_the_spacing(store: ImageStore, put_volume: Put) -> None:
     small, large = (run(store, put_volume(body(), step)) for step in ((2.0, 2.0, 2.0), (4.0, 2.0, 2.0)))
     assert large.body.value == pytest.approx(2 * small.body.value, rel=0.01)

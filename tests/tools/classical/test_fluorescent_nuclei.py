@@ -50,6 +50,15 @@ def test_single_nuclei_are_counted_and_measured(radius: int, take: Take, store: 
     assert output.nucleus_size.unit == "px"
 
 
+def test_ragged_and_huge_regions_are_refused(take: Take, store: ImageStore) -> None:
+    y, x = np.mgrid[:300, :300] - 150
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(300, 300)), 4.0)
+    ridges = abs(noise) < 0.25 * noise.std()
+    for lit, got in ((ridges, "not round or oval"), (np.hypot(y, x) < 100, "as wide as")):
+        with pytest.raises(ToolRefusedError, match=got):
+            run(np.where(lit, 150, 8).astype(np.uint8), take, store)
+
+
 def test_touching_nuclei_are_told_apart() -> None:
     assert len(np.unique(nuclei(field(touching=True).astype(np.float32)))) - 1 == pytest.approx(50, abs=2)
 

@@ -78,6 +78,17 @@ def test_what_is_no_fundus_photograph_is_refused(
         run(take(picture), store)
 
 
+def test_a_field_with_cut_corners_is_an_endoscope_s(take: Take, store: ImageStore) -> None:
+    rows, columns = np.mgrid[:400, :400]
+    inside = np.maximum(abs(rows - 200), abs(columns - 200)) < 180
+    inside &= abs(rows - 200) + abs(columns - 200) < 300
+    picture = np.where(inside[..., None], eye()[200, 200], 0).astype(np.uint8)
+    picture[100:105, 60:340, 1] = picture[60:340, 300:304, 1] = 45
+    with pytest.raises(ToolRefusedError, match="round border"):
+        run(take(picture), store)
+    assert run(take(eye()), store).vessel_density.value > 0
+
+
 def test_an_even_field_has_no_vessels(take: Take, store: ImageStore) -> None:
     flat = eye(lines=0)
     flat[flat[..., 0] > 0] = (180, 90, 40)

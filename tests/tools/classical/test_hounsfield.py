@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ScaledImageArguments
-from polyclinic.tools.classical.hounsfield import TOOL, SliceComposition, body_mask
+from polyclinic.tools.classical.hounsfield import TOOL, SliceComposition, body_mask, lacks_air_and_fat
 from polyclinic.tools.imaging.pixels import packed
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
@@ -49,6 +49,18 @@ def test_the_table_is_not_body_and_holes_are() -> None:
     body = body_mask(phantom())
     assert not body[220:].any()
     assert body[80, 140]
+
+
+def test_values_without_air_and_fat_are_no_hounsfield_units(store: ImageStore) -> None:
+    magnetic = np.random.default_rng(0).uniform(0.0, 900.0, (128, 128)).astype(np.float32)
+    assert lacks_air_and_fat(magnetic)
+    with pytest.raises(ToolRefusedError, match="neither air nor fat"):
+        run(magnetic, store)
+    for value in (-1000.0, -100.0):  # one of the two is enough: a cut slice may show no air
+        some = magnetic.copy()
+        some[:2] = value
+        assert not lacks_air_and_fat(some)
+    assert not lacks_air_and_fat(phantom())
 
 
 def test_without_a_spacing_there_is_no_area_and_it_is_said(store: ImageStore) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from polyclinic.core.errors import ToolRefusedError
 from polyclinic.tools.card import ImageArguments
-from polyclinic.tools.classical.stained_cells import TOOL, StainedCells, dab_share, nuclei
+from polyclinic.tools.classical.stained_cells import LEAST_BLUE, TOOL, StainedCells, bluish_light, dab_share, nuclei
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
 
 Take = Callable[..., TakenIn]
@@ -58,6 +58,18 @@ def test_brown_is_counted_as_a_share_of_the_tissue() -> None:
     assert dab_share(np.full((10, 10, 3), 250, np.uint8)) == 0.0
 
 
+def test_the_light_is_that_of_the_brightest_tenth() -> None:
+    picture = np.full((100, 100, 3), (60, 40, 200), np.uint8)
+    picture[:20] = (200, 180, 100)
+    assert bluish_light(picture) == pytest.approx(0.5)
+    assert bluish_light(slide([(40, 40)])) > LEAST_BLUE
+
+
+def test_one_nucleus_is_told_in_the_singular(take: Take, store: ImageStore) -> None:
+    output = run(take(slide([(150, 150)])), store)
+    assert output.nuclei_count.text == "1 stained nucleus was counted in the picture."
+
+
 def test_large_pictures_are_scaled_down(take: Take, store: ImageStore) -> None:
     output = run(take(np.tile(slide([(150, 150)]), (6, 6, 1))), store)
     assert store.open(str(output.nuclei_count.mask)).array.shape == (1600, 1600)
@@ -71,6 +83,7 @@ def test_large_pictures_are_scaled_down(take: Take, store: ImageStore) -> None:
         (slide([(40, 40)], 100) // 4, "dark background"),
         (np.dstack([np.full((50, 50), 200, np.uint8)] * 2 + [np.full((50, 50), 205, np.uint8)]), "hardly any colour"),
         (np.full((50, 50, 3), (238, 200, 235), np.uint8), "no nucleus"),
+        ((slide([(40, 40)], 100) * (1.0, 0.7, 0.6)).astype(np.uint8), "red or brown"),
     ],
 )
 def test_what_is_no_stained_slide_is_refused(

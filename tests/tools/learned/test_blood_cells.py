@@ -57,7 +57,8 @@ def test_counts_are_those_of_the_boxes(smear: NDArray[np.uint8], take: Take, sto
     assert output.wbc_count.value == 1
     assert 9 <= output.rbc_count.value <= 22
     assert output.platelets_count.value == 0
-    assert output.rbc_count.text == f"{output.rbc_count.value:.0f} red cells were counted in the picture."
+    assert output.rbc_count.text == f"At least {output.rbc_count.value:.0f} red cells were counted in the picture."
+    assert output.rbc_count.uncertainty is None  # a lower bound has none
     assert output.wbc_count.text == "1 white cell was counted in the picture."
     assert (output.rbc_count.unit, output.wbc_count.unit) == ("1", "1")
     assert [item.name for item in output.measurements()] == list(COUNTS.values())

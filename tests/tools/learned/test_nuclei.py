@@ -26,6 +26,7 @@ from polyclinic.tools.learned.nuclei import (
     nuclei,
     parted,
     signal,
+    surety,
     touching,
 )
 
@@ -171,6 +172,18 @@ def test_what_is_said_is_what_the_mask_shows(take: Take, store: ImageStore) -> N
     assert output.nuclei_count.text == f"{output.nuclei_count.value:.0f} nuclei were counted in the picture."
     assert output.overlay is not None
     assert run(taken, store) == output
+
+
+def test_surety_is_the_mean_share_where_nuclei_were_found() -> None:
+    logits = np.array([[0.0, 50.0], [-50.0, 9.0]], np.float32)
+    assert surety(logits, np.array([[True, True], [False, False]])) == pytest.approx(0.75)
+
+
+def test_speckle_is_refused_as_no_nuclei(take: Take, store: ImageStore) -> None:
+    speckle = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(256, 256)), 6.0)
+    ragged = np.clip(60 + 60 * speckle / speckle.std(), 0, 255).astype(np.uint8)
+    with pytest.raises(ToolRefusedError, match=r"not round or oval|unsure|as wide as"):
+        run(take(ragged), store)
 
 
 def test_brown_stain_and_a_fundus_are_refused(take: Take, store: ImageStore) -> None:

@@ -49,7 +49,7 @@ def test_a_tool_feeds_its_network_as_it_was_trained(tool: Tool, settings: dict[s
     assert weights is not None
     card = shipped_card(weights.file.removesuffix(".onnx"))
     assert card.settings == settings
-    assert tool.card.figures == card.figures
+    assert tool.card.figures[: len(card.figures)] == card.figures  # a tool may add figures of its own checks
     assert weights.sha256 == card.sha256
     assert tool.check is not None
     tool.check()
