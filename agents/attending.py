@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..core.errors import BudgetSpentError, DecisionError
 from .budget import allot
 from .disagreements import disagreements
+from .reliability import told
 from .requests import Deps, ask
 from .state import State
 from .tasks import Task, Verdict
@@ -32,6 +33,7 @@ async def attending(state: State, deps: Deps) -> State:
     task = Task(
         kind="attending", agent="attending", schema=Verdict, case=state["case"], step=attempts - 1,
         shared=shared, own=own, opinions=opinions, absent=absent, problems=state.get("problems", ()),
+        reliability=told(deps.reliability, deps.engine.identity, state["case"], opinions, (*shared, *own)),
     )  # fmt: skip
     try:
         verdict = await ask(task, deps, share)

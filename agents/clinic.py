@@ -20,7 +20,7 @@ from ..core.events import Event, Reported
 from ..core.journal import Journal
 from ..core.report import Report, TraceRef
 from ..core.runs import TRACE, Opening, Run, blobs_above, blobs_of, fork, open_run, read_run, report_of
-from ..core.settings import Budget, Settings, load_settings
+from ..core.settings import Arrangement, Budget, Settings, load_settings
 from ..knowledge.criteria import criteria_version
 from ..knowledge.index.folder import open_index
 from ..knowledge.index.joined import Joined, shipped_index
@@ -38,8 +38,9 @@ from .engines.protocol import Engine
 from .engines.replay import ReplayEngine
 from .graph import run_graph
 from .prompts import handbook, prompts_hash
+from .reliability import Reliability, read_reliability
 from .requests import Deps
-from .roles import load_roles
+from .roles import load_roles, roles_of
 from .state import State
 
 Listener = Callable[[Event], None]
@@ -78,6 +79,8 @@ class Clinic:
         settings = load_settings(stated) if settings is None else merged_settings(settings, stated)
         self.engine = make_engine(settings) if engine is None or isinstance(engine, str) else engine
         self.runs, self.root, self.budget = settings.runs, settings.root, settings.budget
+        self.arrangement: Arrangement = settings.arrangement
+        self.reliability = None if settings.reliability is None else read_reliability(settings.reliability)
         self.knowledge = _store(settings.knowledge if knowledge is None else knowledge)
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self.toolbox = Toolbox.installed(settings.models) if tools is None else Toolbox(_with_gate(tools))
@@ -217,7 +220,8 @@ class Clinic:
     async def _write(self, run: Run, blobs: Blobs) -> Report:
         deps = Deps(
             journal=run.journal, engine=self.engine, toolbox=self.toolbox, images=ImageStore(blobs),
-            knowledge=self.knowledge, roles=load_roles(), budget=self.budget, rank=next(_ranks),
+            knowledge=self.knowledge, roles=roles_of(self.arrangement), budget=self.budget,
+            arrangement=self.arrangement, reliability=self.reliability, rank=next(_ranks),
             paused_before_s=self.engine.paused_s,
         )  # fmt: skip
         try:
@@ -231,6 +235,8 @@ class Clinic:
         """All that can change an answer besides the case, and the notes that came of taking it in."""
         return {
             "polyclinic": _version(),
+            "arrangement": self.arrangement,
+            "reliability": None if self.reliability is None else self.reliability.model_dump(mode="json"),
             "engine": self.engine.identity,
             "engine_settings": self.engine.settings,
             "caveat": self.engine.caveat,
@@ -240,7 +246,7 @@ class Clinic:
                 "pictured": self.knowledge.pictured,
             },
             "rules": rules_hash(),
-            "tools": {card.name: card.model_dump(mode="json") for card in self.toolbox.cards},
+            "tools": self.toolbox.recorded(),
             "handbook": handbook(),
             "prompts": prompts_hash(),
             "budget": self.budget.model_dump(mode="json"),
@@ -262,8 +268,9 @@ async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listene
         journal=Journal(records, listener=listener), engine=ReplayEngine(records),
         toolbox=(toolbox or Toolbox.installed(load_settings().models)).as_recorded(config["tools"]),
         images=ImageStore(blobs_above(trace)),
-        knowledge=_recorded_store(config), roles=load_roles(),
-        budget=Budget.model_validate(config["budget"]),
+        knowledge=_recorded_store(config), roles=roles_of(config["arrangement"]),
+        budget=Budget.model_validate(config["budget"]), arrangement=config["arrangement"],
+        reliability=Reliability.model_validate(config["reliability"]) if config["reliability"] else None,
     )  # fmt: skip
     report = await _through_the_graph(deps)
     deps.journal.close_with(report)

@@ -35,7 +35,7 @@ class Measured:
 
 
 def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
-    """One piece of evidence for each measurement: `agent.t<first>`, and on."""
+    """One piece of evidence for each measurement, then for each statement: `agent.t<first>`, and on."""
     ids = {item.name: f"{agent}.t{number}" for number, item in enumerate(result.result.measurements, start=first)}
     image = result.image
     blob = "" if image is None else image.blob or ""
@@ -53,6 +53,19 @@ def measured(agent: str, first: int, result: Measured) -> list[Evidence]:
             **seen,
         )
         for number, item in enumerate(result.result.measurements, start=first)
+    ] + _stated(agent, first + len(result.result.measurements), result)  # fmt: skip
+
+
+def _stated(agent: str, first: int, result: Measured) -> list[Evidence]:
+    """What a tool says in words; what it tells from the record is the case's, as given text is."""
+    card = result.card
+    source = Source(kind="case" if card.shelf == "record" else "tool", name=card.name, version=card.version)
+    return [
+        Evidence(
+            id=f"{agent}.t{number}", kind="observation", name=item.topic, content=f"{result.label}{item.text}",
+            span_id=result.span_id, source=source,
+        )
+        for number, item in enumerate(result.result.statements, start=first)
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The picture, as code: intake → triage → specialists → attending → verify → done. It only wires.
+"""The picture, as code: intake → triage → specialists → attending (or a vote) → verify → done. It only wires.
 
 The one door to LangGraph.
 """
@@ -15,6 +15,7 @@ from langgraph.types import Send
 from langsmith import tracing_context
 
 from ..core.report import Report
+from ..core.settings import Arrangement
 from .attending import attending
 from .done import done
 from .intake import intake
@@ -23,6 +24,7 @@ from .specialist import specialist
 from .state import State
 from .triage import team, triage
 from .verify import verify
+from .vote import vote
 
 Node: TypeAlias = Callable[[State, Deps], Awaitable[State]]
 
@@ -30,24 +32,29 @@ Node: TypeAlias = Callable[[State, Deps], Awaitable[State]]
 async def run_graph(state: State, deps: Deps) -> Report:
     """Take a case through the whole graph. Nothing is sent to any tracing service, whatever the environment says."""
     with tracing_context(enabled=False):
-        final = await build_graph().ainvoke(state, context=deps)
+        final = await build_graph(deps.arrangement).ainvoke(state, context=deps)
     report: Report = final["report"]
     return report
 
 
 @functools.cache
-def build_graph() -> Any:
-    """The compiled state machine."""
+def build_graph(arrangement: Arrangement = "team") -> Any:
+    """The compiled state machine. Where there is no attending, a vote stands in its place and is asked nothing twice;
+    a single agent is a team of one (see `roles_of`)."""
     graph: Any = StateGraph(State, context_schema=Deps)
-    for node in (intake, triage, specialist, attending, verify, done):
+    decide = attending if arrangement == "team" else vote
+    for node in (intake, triage, specialist, decide, verify, done):
         graph.add_node(node.__name__, _recorded(node))
 
     graph.add_edge(START, "intake")
     graph.add_conditional_edges("intake", after_intake, ["triage", "done"])
     graph.add_conditional_edges("triage", to_specialists, ["specialist", "done"])
-    graph.add_edge("specialist", "attending")  # the panel's place: between these two, when opinions disagree
-    graph.add_edge("attending", "verify")
-    graph.add_conditional_edges("verify", after_verify, ["attending", "done"])
+    graph.add_edge("specialist", decide.__name__)  # the panel's place: between these two, when opinions disagree
+    graph.add_edge(decide.__name__, "verify")
+    if decide is attending:
+        graph.add_conditional_edges("verify", after_verify, ["attending", "done"])
+    else:
+        graph.add_edge("verify", "done")
     graph.add_edge("done", END)
     return graph.compile()
 

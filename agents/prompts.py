@@ -182,6 +182,8 @@ def _role_and_task(task: Task[Any]) -> str:
         blocks.append("## Your evidence\n" + _evidence(task.own))
     elif task.own:
         blocks.append("## Evidence of the specialists\n" + _evidence(task.own))
+    if task.reliability:
+        blocks.append("## Measured reliability\n" + "\n".join(f"- {sentence}" for sentence in task.reliability))
     if task.problems:
         listed = "\n".join(f"- {problem}" for problem in task.problems)
         blocks.append(f"## Problems with the last answer\n{fenced(listed)}")  # they quote what was claimed

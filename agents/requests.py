@@ -25,7 +25,7 @@ from ..core.errors import (
     TraceError,
 )
 from ..core.journal import Journal, Outcome
-from ..core.settings import Budget
+from ..core.settings import Arrangement, Budget
 from ..knowledge.store import Hit, Knowledge, Query
 from ..tools.card import ToolCard, ToolOutput, ToolResult
 from ..tools.imaging.store import ImageStore
@@ -34,6 +34,7 @@ from ..tools.registry import Toolbox
 from .budget import Allotment
 from .engines.protocol import Engine, Reply
 from .prompts import chat_request, image_names
+from .reliability import Reliability
 from .roles import Role
 from .shelf import shelf
 from .tasks import Call, Faulty, Task, ToolRequest
@@ -60,6 +61,8 @@ class Deps:
     knowledge: Knowledge
     roles: tuple[Role, ...]
     budget: Budget
+    arrangement: Arrangement = "team"
+    reliability: Reliability | None = None
     rank: int = 0
     paused_before_s: float = 0.0
     running: dict[str, asyncio.Task[ToolOutput]] = field(default_factory=dict)

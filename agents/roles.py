@@ -5,13 +5,14 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from ..core.case import Modality
 from ..core.errors import InputError, SetupError
 from ..core.frozen import Frozen
+from ..core.settings import Arrangement
 
 Prompt: TypeAlias = Literal["preamble", "triage", "specialist", "attending", "repair"]
 
@@ -61,6 +62,20 @@ class Role(Frozen):
 def load_roles() -> tuple[Role, ...]:
     """The shipped table, sorted by name. Raises SetupError when the installed files do not make a valid table."""
     return read_roles(FOLDER)
+
+
+GENERALIST = "general_medicine"
+"""The role that works alone in the arrangement "single"."""
+
+
+def roles_of(arrangement: Arrangement) -> tuple[Role, ...]:
+    """Who can be called. Alone works the general physician, who may then read every image and search every domain."""
+    roles = load_roles()
+    if arrangement != "single":
+        return roles
+    one = role(GENERALIST)
+    domains = (one.name, *(other.name for other in roles if other.name != one.name))
+    return (one.model_copy(update={"modalities": get_args(Modality), "body_parts": (), "domains": domains}),)
 
 
 def read_roles(folder: Path) -> tuple[Role, ...]:

@@ -1,4 +1,4 @@
-"""Which tools the agents of a case are offered: those made for its images, and the calculators its text speaks of."""
+"""Which tools a case's agents are offered: those for its images, calculators its text speaks of, and its record."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _Phrase: TypeAlias = tuple[str, ...]
 
 
 def shelf(case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
-    """The tools for the images of the case and its calculators, by name: the same for every agent."""
-    return _sorted((*_for_images(case.all_images(), toolbox), *calculators(case, toolbox)))
+    """The tools for the images of the case, its calculators and its record, by name: the same for every agent."""
+    return _sorted((*_for_images(case.all_images(), toolbox), *calculators(case, toolbox), *_records(toolbox)))
 
 
 def tools_for(modalities: Iterable[str], case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
     """What a role that reads images of `modalities` may run, by name."""
     read = set(modalities)
     images = (image for image in case.all_images() if image.modality in read)
-    return _sorted((*_for_images(images, toolbox), *calculators(case, toolbox)))
+    return _sorted((*_for_images(images, toolbox), *calculators(case, toolbox), *_records(toolbox)))
 
 
 def calculators(case: Case, toolbox: Toolbox) -> tuple[ToolCard, ...]:
@@ -56,21 +56,32 @@ def named_in(text: str, cards: Iterable[ToolCard]) -> tuple[ToolCard, ...]:
 
 def _scored(text: str, cards: Iterable[ToolCard]) -> list[tuple[float, ToolCard]]:
     """How clearly a text asks for each of the calculators."""
+    offered = [card for card in cards if card.shelf == "calculator"]
+    scores = _scores(text, tuple((card.name, card.measures, tuple(card.arguments)) for card in offered))
+    return list(zip(scores, offered, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _scores(text: str, offered: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]) -> tuple[float, ...]:
+    """The same for names, measures and arguments; every agent of a case asks for it in every turn."""
     stems = tuple(terms(text))
     spoken = frozenset((*itertools.pairwise(stems), *((stem,) for stem in stems)))
     written = frozenset(_WORD.findall(text))
     written |= {word.lower() for word in written}
-    return [(_spoken_of(card, spoken, written), card) for card in cards if card.shelf == "calculator"]
+    return tuple(_spoken_of(*one, spoken, written) for one in offered)
 
 
-def _spoken_of(card: ToolCard, spoken: frozenset[_Phrase], written: frozenset[str]) -> float:
+def _spoken_of(
+    name: str, measures: tuple[str, ...], arguments: tuple[str, ...], spoken: frozenset[_Phrase],
+    written: frozenset[str],
+) -> float:  # fmt: skip
     """How clearly a text asks for a calculator: NAMED when it is named, else the share of its arguments, else 0."""
-    proper, plain, short = _names(card.name, card.measures)
+    proper, plain, short = _names(name, measures)
     if not written.isdisjoint(proper) or (short,) in spoken or any(_stands(phrase, spoken) for phrase in plain):
         return NAMED
-    arguments = [name for name in card.arguments if name not in DEMOGRAPHIC]
-    said = sum(_stands(_phrase(name), spoken) for name in arguments)
-    return said / len(arguments) if said >= max(FEWEST, MENTIONED * len(arguments)) else 0.0
+    telling = [argument for argument in arguments if argument not in DEMOGRAPHIC]
+    said = sum(_stands(_phrase(argument), spoken) for argument in telling)
+    return said / len(telling) if said >= max(FEWEST, MENTIONED * len(telling)) else 0.0
 
 
 @lru_cache(maxsize=1024)
@@ -98,6 +109,11 @@ def _stands(phrase: _Phrase, spoken: frozenset[_Phrase]) -> bool:
 
 def _for_images(images: Iterable[Image], toolbox: Toolbox) -> Iterable[ToolCard]:
     return (card for image in images for card in toolbox.recommended(image))
+
+
+def _records(toolbox: Toolbox) -> Iterable[ToolCard]:
+    """Who tells of the patient on asking; a toolbox has such a tool for one case only."""
+    return (card for card in toolbox.cards if card.shelf == "record")
 
 
 def _sorted(cards: Iterable[ToolCard]) -> tuple[ToolCard, ...]:

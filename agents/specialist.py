@@ -132,7 +132,8 @@ async def _search(request: SearchRequest, role: Role, case: Case, deps: Deps) ->
 def _take_measurements(
     request: ToolRequest, answer: Answer[ToolResult], role: Role, case: Case, gathered: Gathered, deps: Deps
 ) -> None:
-    """A tool's result as evidence; a refusal as a problem the role sees; a broken tool as a limitation as well."""
+    """A tool's result as evidence, what is told a second time once; a refusal as a problem the role sees; a broken tool
+    as a limitation as well."""
     if isinstance(answer, ToolRefusedError):
         gathered.problems.append(f"{request.tool} on {request.image or 'no image'} refused: {answer}")
         gathered.limitations.append(f"{request.tool} refused {request.image or 'to work'}: {answer}")
@@ -149,7 +150,8 @@ def _take_measurements(
         role.name, gathered.measurements + 1, Measured(card=card, result=result, image=image, label=label, span_id=span)
     )
     gathered.measurements += len(new)
-    gathered.evidence += new
+    told = {item.content for item in gathered.evidence if item.kind == "observation"}
+    gathered.evidence += (item for item in new if item.kind != "observation" or item.content not in told)
     gathered.limitations += [f"{card.name}: {label}{note}" for note in result.limitations]
 
 

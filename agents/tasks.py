@@ -127,7 +127,8 @@ class Task(Generic[T]):
     """One question to an engine.
 
     `shared` is the evidence every agent of the case sees; `own` is what this agent gathered. `shelf` are the tools
-    recommended for the images of the case, `tools` those this agent may run. `problems` are what
+    recommended for the images of the case, `tools` those this agent may run. `reliability` are
+    sentences on how often roles and tools were right before, for the attending. `problems` are what
     went wrong with an earlier answer: refused tool calls for a specialist, failed checks for the attending. On the
     `last` step a specialist must give its opinion. `step` counts this agent's turns from 0. `faulty` is this task's
     own first reply when it has to be asked again.
@@ -147,6 +148,7 @@ class Task(Generic[T]):
     own: tuple[Evidence, ...] = ()
     opinions: tuple[Opinion, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
+    reliability: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     faulty: Faulty | None = None
     call: Call = field(default=Call(), compare=False)

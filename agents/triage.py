@@ -7,20 +7,21 @@ from ..core.report import Urgency
 from .budget import allot
 from .context import context
 from .requests import Deps, ask
+from .roles import Role
 from .state import State
-from .tasks import Task, TriagePlan
+from .tasks import Pick, Task, TriagePlan
 
 _ORDER: tuple[Urgency, ...] = ("routine", "urgent", "emergency")
 
 
 async def triage(state: State, deps: Deps) -> State:
     """The plan, with what the store says of the case; or, when no usable plan came, the failure: nobody is called on a
-    guess."""
+    guess. Where there is only one role, nobody has to be asked who should see the case."""
     looked_up, broken = await context(state["case"], deps)
     shared = (*state["shared"], *looked_up)
     task = Task(kind="triage", agent="triage", schema=TriagePlan, case=state["case"], roles=deps.roles, shared=shared)
     try:
-        plan = await ask(task, deps, allot(deps.budget, 1))
+        plan = _of_one(deps.roles[0]) if len(deps.roles) == 1 else await ask(task, deps, allot(deps.budget, 1))
     except DecisionError as error:
         return State(shared=shared, failure=f"triage failed: {error}", limitations={"triage": broken})
     known = {role.name for role in deps.roles}
@@ -42,6 +43,12 @@ async def triage(state: State, deps: Deps) -> State:
 def team(state: State) -> list[str]:
     """The specialties of the plan, in alphabetical order."""
     return sorted(pick.specialty for pick in state["plan"].specialists)
+
+
+def _of_one(role: Role) -> TriagePlan:
+    """The plan where there is nobody to choose from; the red flags alone say how pressing the case is."""
+    pick = Pick(reason="works alone", specialty=role.name)
+    return TriagePlan(reasoning="", urgency="routine", difficulty="easy", specialists=(pick,))
 
 
 def _distinct(plan: TriagePlan, known: set[str]) -> tuple[object, ...]:

@@ -34,6 +34,7 @@ def list_them() -> None:
     typer.echo("\narms")
     for name, kind in ARMS.items():
         typer.echo(f"{name:<{width}}  {kind.summary}{' (needs --engine URL)' if kind.served else ''}")
+    typer.echo(f"{'tool:NAME':<{width}}  an expert tool by itself, as polyclinic tools list names it")
 
 
 @evals.command()
@@ -55,6 +56,7 @@ def run(
     from ..core.settings import load_settings
     from ..evals.arms import arm as arm_type
     from ..evals.benchmarks.table import benchmark
+    from ..evals.leakage import leakages
     from ..evals.run import Plan
     from ..evals.run import run as carry_out
     from ..evals.tables import page
@@ -71,29 +73,43 @@ def run(
     plan = Plan(limit=limit, epochs=epochs, concurrency=concurrency, shard=_shard(shard), seed=seed)
     chosen = [benchmark(name) for name in dict.fromkeys(benchmarks)]
     rows = carry_out(chosen, names, data, out, settings, plan, watch=_watch)
-    typer.echo(page(rows), nl=False)
+    typer.echo(page(rows, notes=[each.sentence for each in leakages([out])]), nl=False)
 
 
 @evals.command()
 def report(
     folders: Folders,
-    markdown: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables there instead of printing them.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page with tables, figures and cases there.")] = None,
 ) -> None:
-    """Print the tables of finished runs as Markdown."""
-    from ..evals.run import rows_of
-    from ..evals.tables import page
+    """Print the tables of finished runs as Markdown, or write them and a page that needs no other file."""
+    from ..evals.leakage import leakages
+    from ..evals.logs import rows_of
+    from ..evals.report.cases import traced_from
+    from ..evals.report.page import page
+    from ..evals.report.summary import summaries
+    from ..evals.tables import markdown as as_markdown
 
-    text = page(rows_of(folders))
-    if markdown is None:
-        typer.echo(text, nl=False)
-        return
+    home = html.parent if html else Path()
+    found = summaries(row for folder in folders for row in traced_from(rows_of([folder]), run=folder, page=home))
+    notes = [each.sentence for each in leakages(folders)]
+    if html is not None:
+        _write(html, page(found, runs=[str(folder) for folder in folders], notes=notes), option="--html")
+    if markdown is not None:
+        _write(markdown, as_markdown(found, notes=notes), option="--markdown")
+    if html is None and markdown is None:
+        typer.echo(as_markdown(found, notes=notes), nl=False)
+
+
+def _write(path: Path, text: str, *, option: str) -> None:
+    """Write a file and say so. Raises InputError where it cannot be written."""
     try:
-        markdown.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(
-            expected="a file to write to", got=f"{markdown}: {error.strerror}", fix="name another with --markdown"
+            expected="a file to write to", got=f"{path}: {error.strerror}", fix=f"name another with {option}"
         ) from error
-    typer.echo(str(markdown))
+    typer.echo(str(path))
 
 
 @evals.command()
@@ -102,8 +118,8 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Another one, of the same benchmarks.")],
 ) -> None:
     """Compare two runs arm by arm, on the samples both asked: exact McNemar and the interval of the difference."""
+    from ..evals.logs import rows_of
     from ..evals.results import by_arm, pair
-    from ..evals.run import rows_of
 
     before, after = (by_arm(rows_of([folder])) for folder in (first, second))
     shared = sorted(before.keys() & after.keys())
@@ -118,6 +134,39 @@ def compare(
             f"({found.difference.low:+.3f} to {found.difference.high:+.3f}), n = {found.n}; only first right "
             f"{found.test.only_first}, only second right {found.test.only_second}, exact p = {found.test.p:.2g}"
         )
+
+
+@evals.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="The folders of all shards of one run.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the whole run.")],
+) -> None:
+    """Join the shards of a run into one folder, as a run without shards would have left it."""
+    from ..evals.merge import merge as joined
+
+    count = joined(folders, out)
+    typer.echo(f"{out}: {count} logs of {len(folders)} shards")
+
+
+@evals.command()
+def reliability(
+    folders: Folders,
+    out: Annotated[Path, typer.Option(help="The table to write; the setting `reliability` names it to a clinic.")],
+) -> None:
+    """Write how often each role and tool was right, by modality, for the attending to read."""
+    from ..evals.reliability import reliability as measured
+
+    table = measured(folders)
+    try:
+        out.write_text(table.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            expected="a file to write to", got=f"{out}: {error.strerror}", fix="name another with --out"
+        ) from error
+    for name, shares in sorted({**table.roles, **table.tools}.items()):
+        for modality, share in sorted(shares.items()):
+            typer.echo(f"{name}, {modality}: {share.right} of {share.n} ({share.low:.2f} to {share.high:.2f})")
+    typer.echo(str(out))
 
 
 @evals.command()

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -18,6 +18,10 @@ from .frozen import Frozen
 
 FILE = "polyclinic.toml"
 PREFIX = "POLYCLINIC_"
+
+Arrangement: TypeAlias = Literal["team", "vote", "single"]
+"""Who works on a case: a team whose attending weighs the opinions; a team whose most frequent answer is taken; or one
+general physician alone, with every tool and all that can be looked up."""
 
 
 class Budget(Frozen):
@@ -94,19 +98,22 @@ class Serving(Frozen):
 class Settings(Frozen):
     """Everything that can be set from outside.
 
+    `arrangement` is "team", or one of those a team is compared with.
     `engine` is "embedded" or the URL of an OpenAI-compatible server; `model` is what that server calls its model (its
     only one when None); `agents` says which agents use something else: keys are "triage", "specialist" (all of them),
     "attending" or a specialty. `runs` is where traces go; `root`, when set, is the only folder that images may be read
     from; `knowledge` names the folders of indexes that are searched beside the shipped passages, `models` the folder
-    whose own folders hold the weights of neural tools.
+    whose own folders hold the weights of neural tools, `reliability` a table of how often roles and tools were right.
     """
 
     engine: str = "embedded"
+    arrangement: Arrangement = "team"
     model: str | None = None
     runs: Path = Path("runs")
     root: Path | None = None
     knowledge: tuple[Path, ...] = ()
     models: Path | None = None
+    reliability: Path | None = None
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
     serving: Serving = Serving()

@@ -6,52 +6,55 @@ option is right in the whole set: it is the best that can be had without looking
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from ..agents.budget import LARGEST_TEAM
 from ..agents.clinic import Clinic
 from ..core.canonical import digest
 from ..core.errors import InputError
-from ..core.runs import REPORT, TRACE, read_run, report_of
+from ..core.runs import REPORT, TRACE, blobs_of, read_run, report_of
 from ..core.settings import Settings
-from .outcomes import Said, said_of
+from ..knowledge.store import Knowledge, NoKnowledge
+from ..tools.card import Tool
+from .arm import Arm
+from .interview import asking
+from .outcomes import Row, Said, said_of
 from .sample import Letter, Sample
-
-
-class Arm(ABC):
-    """One way to answer. `identity` names all that could change what it says."""
-
-    identity: str
-
-    @abstractmethod
-    async def answer(self, sample: Sample, folder: Path, *, root: Path) -> Said:
-        """What it says; whatever it writes lies in `folder`, a sample's and epoch's own, below `root`."""
+from .short_cut import Brightness
+from .tool_arm import PREFIX, cited_by_team, constant, tool_arm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Team(Arm):
-    """A clinic. A finished run in the folder is read, an unfinished one goes on: no call is made twice."""
+    """A clinic, which can ask for what the sample's patient or chart knows. A finished run in the folder is read, an
+    unfinished one goes on: no call is made twice."""
 
     clinic: Clinic
 
     @property
     def identity(self) -> str:  # type: ignore[override]
-        return self.clinic.engine.identity
+        return f"{self.clinic.engine.identity}, {self.clinic.arrangement}"
 
     async def answer(self, sample: Sample, folder: Path, *, root: Path) -> Said:
         try:
             if not _finished(folder):
-                case, notes = await self.clinic.take_in(sample.case)
-                await self.clinic.consult_taken(case, notes, runs=folder)
+                clinic = asking(self.clinic, sample.known)
+                case, notes = await clinic.take_in(sample.case)
+                await clinic.consult_taken(case, notes, runs=folder)
         except InputError as error:
             return Said(silence="failed", why=str(error))
         run = _finished(folder)[0]
         _, records = read_run(run / TRACE)
-        return said_of(report_of(records), records, folder=run, root=root)
+        report = report_of(records)
+        said = said_of(report, records, folder=run, root=root)
+        if said.silence:
+            return said
+        return cited_by_team(sample, report, said, blobs=blobs_of(self.clinic.runs), root=root)
 
 
 def _finished(folder: Path) -> list[Path]:
@@ -91,45 +94,128 @@ class Chance(Arm):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Making:
+    """What an arm is made from: the settings, every sample of the set, what may be looked up, where traces go, how many
+    samples are asked at once, and the rows that earlier arms of the run gave for the same samples."""
+
+    settings: Settings
+    samples: Sequence[Sample]
+    runs: Path
+    knowledge: Knowledge
+    concurrency: int = 8
+    before: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArmType:
     """An arm by name: what it is, whether it needs a served model, and how it is made for the samples of a set."""
 
     summary: str
     served: bool
-    make: Callable[[Settings, Sequence[Sample], Path], Arm] = field(repr=False)
+    make: Callable[[Making], Arm] = field(repr=False)
 
 
-def _embedded(settings: Settings, samples: Sequence[Sample], runs: Path) -> Arm:
-    plain = settings.model_copy(update={"engine": "embedded", "model": None, "agents": {}, "runs": runs})
-    return Team(clinic=Clinic(settings=plain))
+def _clinic(making: Making, *, looks_up: bool = True, tools: Sequence[Tool] | None = None, **changes: Any) -> Team:
+    """A team with some settings changed; its bounds let `making.concurrency` cases through at once."""
+    serving = making.settings.serving
+    wide = {
+        "cases_at_once": max(serving.cases_at_once, making.concurrency),
+        "max_in_flight": max(serving.max_in_flight, making.concurrency * LARGEST_TEAM),
+    }
+    own = {"runs": making.runs, "serving": serving.model_copy(update=wide), **changes}
+    settings = making.settings.model_copy(update=own)
+    knowledge = making.knowledge if looks_up else NoKnowledge()
+    return Team(clinic=Clinic(settings=settings, tools=tools, knowledge=knowledge))
 
 
-def _team(settings: Settings, samples: Sequence[Sample], runs: Path) -> Arm:
-    served = settings.model_copy(update={"runs": runs})
-    return Team(clinic=Clinic(settings=served))
+_EMBEDDED: dict[str, Any] = {"engine": "embedded", "model": None, "agents": {}}
+
+AS_DIFFERENT = 0.7
+"""The temperature of self-consistency where the settings say 0: Wang et al. 2023 use 0.5 to 0.7."""
+
+MOST_SAMPLES = 64
 
 
-def _without_tools(settings: Settings, samples: Sequence[Sample], runs: Path) -> Arm:
-    served = settings.model_copy(update={"runs": runs})
-    return Team(clinic=Clinic(settings=served, tools=()))
+def _self_consistent(making: Making) -> Arm:
+    """The single agent, asked for so many samples at once that it needs the tokens of the team on the same cases."""
+    spent = {name: [row.said for row in making.before if row.arm == name] for name in ("team", "single")}
+    if not all(spent.values()):
+        raise InputError(
+            expected="the arms team and single before self-consistency: their tokens say how many samples it takes",
+            got="none of " + " or ".join(name for name, rows in spent.items() if not rows),
+            fix="type --arm team --arm single --arm self-consistency",
+        )  # fmt: skip
+    sampling = making.settings.sampling
+    samples = samples_for(**spent)
+    own = sampling.model_copy(update={"samples": samples, "temperature": sampling.temperature or AS_DIFFERENT})
+    return _clinic(making, arrangement="single", sampling=own if samples > 1 else sampling)
 
 
-def _majority(settings: Settings, samples: Sequence[Sample], runs: Path) -> Arm:
-    targets = (sample.target for sample in samples)
+def samples_for(*, team: Sequence[Said], single: Sequence[Said]) -> int:
+    """How many samples of the single agent cost as many tokens as the team: the prompt is read once for all of them."""
+    tokens = sum(said.prompt_tokens + said.completion_tokens for said in team) / len(team)
+    prompt = sum(said.prompt_tokens for said in single) / len(single)
+    written = sum(said.completion_tokens for said in single) / len(single)
+    return max(1, min(MOST_SAMPLES, round((tokens - prompt) / max(1.0, written))))
+
+
+def _majority(making: Making) -> Arm:
+    targets = (sample.target for sample in making.samples)
     return Majority(letters=Counter(target.letter for target in targets if isinstance(target, Letter)))
 
 
 ARMS: dict[str, ArmType] = {
-    "embedded": ArmType(summary="the embedded engine, no model", served=False, make=_embedded),
-    "team": ArmType(summary="triage, specialists and attending of a served model", served=True, make=_team),
-    "team-no-tools": ArmType(summary="the team without expert tools", served=True, make=_without_tools),
+    "embedded": ArmType(
+        summary="the embedded engine, no model", served=False, make=lambda making: _clinic(making, **_EMBEDDED)
+    ),
+    "embedded-no-retrieval": ArmType(
+        summary="the embedded engine with nothing to look up", served=False,
+        make=lambda making: _clinic(making, looks_up=False, **_EMBEDDED),
+    ),
     "majority": ArmType(summary="always the option most often right in the set", served=False, make=_majority),
-    "random": ArmType(summary="an option drawn at random", served=False, make=lambda *_: Chance()),
-}
+    "constant": ArmType(
+        summary="the median count, an empty region, the option most often right: the best without looking",
+        served=False, make=lambda making: constant(making.samples, making.settings),
+    ),
+    "brightness": ArmType(
+        summary="a regression on nine numbers of a picture's brightness, learnt from other patients", served=False,
+        make=lambda making: Brightness(making.samples),
+    ),
+    "random": ArmType(summary="an option drawn at random", served=False, make=lambda _: Chance()),
+    "team": ArmType(
+        summary="triage, specialists and attending of a served model", served=True, make=_clinic
+    ),
+    "team-no-retrieval": ArmType(
+        summary="the team with nothing to look up", served=True, make=lambda making: _clinic(making, looks_up=False)
+    ),
+    "team-no-tools": ArmType(
+        summary="the team without expert tools (a patient or chart can still be asked)", served=True,
+        make=lambda making: _clinic(making, tools=())
+    ),
+    "vote": ArmType(
+        summary="the team, its most frequent opinion instead of an attending", served=True,
+        make=lambda making: _clinic(making, arrangement="vote"),
+    ),
+    "single": ArmType(
+        summary="one agent alone, with every tool and all that can be looked up", served=True,
+        make=lambda making: _clinic(making, arrangement="single"),
+    ),
+    "self-consistency": ArmType(
+        summary="the single agent's most frequent answer at the team's tokens (run team and single first)",
+        served=True, make=_self_consistent,
+    ),
+}  # fmt: skip
 
 
 def arm(name: str) -> ArmType:
-    """The arm called `name`. Raises InputError when there is none."""
+    """The arm called `name`; `tool:NAME` is an expert tool by itself. Raises InputError when there is none."""
+    if name.startswith(PREFIX):
+        tool = name.removeprefix(PREFIX)
+        return ArmType(summary=f"the tool {tool}", served=False, make=lambda making: tool_arm(tool, making.settings))
     if name not in ARMS:
-        raise InputError(expected="one of the arms " + ", ".join(ARMS), got=repr(name), fix="name an arm there is")
+        raise InputError(
+            expected="one of the arms " + ", ".join([*ARMS, f"{PREFIX}NAME"]),
+            got=repr(name),
+            fix="name an arm there is",
+        )
     return ARMS[name]

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from ..core.errors import InputError
 from .sample import Sample
 
-Task: TypeAlias = Literal["choice", "answer", "answers", "boxes", "points", "interactive"]
+Task: TypeAlias = Literal["choice", "answer", "answers", "boxes", "points", "mask", "interactive"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ No outcome ever counts as another: a sample without an answer is not wrong, it i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -15,6 +16,7 @@ from ..core.errors import DecisionError
 from ..core.frozen import Frozen
 from ..core.report import Report
 from ..core.trace import Record
+from ..tools.card import Box
 
 Outcome: TypeAlias = Literal["right", "wrong", "abstained", "needs_human", "unparsable", "timed_out", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "abstained", "needs_human", "unparsable", "timed_out", "failed")
@@ -22,11 +24,24 @@ ANSWERED: frozenset[Outcome] = frozenset({"right", "wrong"})
 Silence: TypeAlias = Literal["", "abstained", "needs_human", "unparsable", "timed_out", "failed"]
 
 
+class Place(Frozen):
+    """An object on the case's first image: its label, its box in px, and how sure it is, 0 to 1."""
+
+    label: str
+    box: Box
+    score: float = Field(default=1.0, ge=0, le=1)
+
+
 class Said(Frozen):
     """What an arm said of one sample and what that cost. `silence` is why there is no answer, empty where there is one.
 
     `confidence` is in [0, 1] or not known; `cited` are the benchmark's names of the evidence the answer cites;
-    `trace` is the run's folder, relative to the evaluation's.
+    `trace` is the run's folder, relative to the evaluation's; `answered_by` a tool's name and version.
+
+    `boxes` are the objects that were found, None where nothing was said of places; `mask` the PNG of a region, relative
+    to the evaluation's folder; `counts` how many objects of each label; `chances` the probability of each option.
+    `trained_on_these` says of a tool whether its weights were made from the very pictures it is asked about: what it
+    says of them then measures nothing.
     """
 
     option: str | None = None
@@ -44,10 +59,16 @@ class Said(Frozen):
     completion_tokens: int = 0
     seconds: float = 0.0
     trace: str = ""
+    answered_by: str = ""
+    boxes: tuple[Place, ...] | None = None
+    mask: str = ""
+    counts: Mapping[str, float] = Field(default_factory=dict)
+    chances: Mapping[str, float] = Field(default_factory=dict)
+    trained_on_these: Literal["", "yes", "no"] = ""
 
 
 class Row(Frozen):
-    """One sample of one benchmark by one arm: what the tables are made of."""
+    """One sample of one benchmark by one arm: what the tables are made of. `there` are the boxes that are right."""
 
     benchmark: str
     arm: str
@@ -60,6 +81,7 @@ class Row(Frozen):
     shown: str
     outcome: Outcome
     scores: Mapping[str, float] = Field(default_factory=dict)
+    there: tuple[Place, ...] = ()
     said: Said
 
 
@@ -85,7 +107,28 @@ def said_of(report: Report, records: Sequence[Record], *, folder: Path, root: Pa
         completion_tokens=total.completion_tokens,
         seconds=total.seconds,
         trace=folder.relative_to(root).as_posix(),
+        boxes=places_in(report),
     )
+
+
+def places_in(report: Report) -> tuple[Place, ...] | None:
+    """The boxes of the evidence that the claims cite, on the image most of them lie on, in the order of evidence;
+    None without any. A box is called by the finding or the name of its evidence, and counts once."""
+    cited = {name for claim in report.claims for name in claim.evidence}
+    boxed = [
+        (item.region.image, item.region.box_px, item.finding or item.name)
+        for item in report.evidence
+        if item.id in cited and item.region is not None and item.region.box_px is not None
+    ]
+    if not boxed:
+        return None
+    images = Counter(image for image, _, _ in boxed)
+    most = min(images, key=lambda image: (-images[image], image))
+    labels: dict[Box, str] = {}
+    for image, box, label in boxed:
+        if image == most:
+            labels.setdefault(box, label)
+    return tuple(Place(label=label, box=box) for box, label in labels.items())
 
 
 def _silence(report: Report, records: Sequence[Record]) -> Silence:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
+from .metrics.sets import step_accuracy
 from .outcomes import ANSWERED, OUTCOMES, Outcome, Row
+from .set_scores import SetScore, set_scores
 from .statistics.intervals import Statistic, interval, wilson
 from .statistics.paired import Difference, McNemar, difference, holm, mcnemar
-from .statistics.selective import aurc, brier, calibration_error
+from .statistics.selective import Bin, Point, aurc, brier, calibration_error, reliability, risk_coverage
+
+MOST_VALUES = 24
+"""A facet with more values shows those with most samples, the rest as one."""
+OTHERS = "all others"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +45,10 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One arm on one benchmark. Scores are means over answered samples; costs are means over all of them."""
+    """One arm on one benchmark. Scores are those of `set_scores`; costs are means over all samples.
+
+    `bins` and `curve` are of the answers with a confidence; coverage is a share of all samples that were asked.
+    """
 
     benchmark: str
     arm: str
@@ -47,11 +57,13 @@ class Result:
     outcomes: Mapping[Outcome, int]
     over_all: Share
     over_answered: Share
-    scores: Mapping[str, float]
+    scores: Mapping[str, SetScore]
     confident: int
     aurc: float
     calibration_error: float
     brier: float
+    bins: tuple[Bin, ...]
+    curve: tuple[Point, ...]
     tokens: float
     chat_calls: float
     tool_calls: float
@@ -71,18 +83,49 @@ class Paired:
     adjusted_p: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Facet:
+    """Right over all by the values of one facet: for each value a share of every arm, in the order of `arms`."""
+
+    name: str
+    arms: tuple[str, ...]
+    values: Mapping[str, tuple[Share, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """Samples that count together, by one arm: the share of sets of which every member is right.
+
+    `steps` are the shares of chains that are right up to and in a step, of those that reach it, in the order of steps;
+    empty where samples are no steps. `fewest` and `most` are members of a set. Sets of which a run has one member only
+    are `alone` and left out: one right answer is no right pair.
+    """
+
+    benchmark: str
+    arm: str
+    whole: Share
+    fewest: int
+    most: int
+    alone: int
+    steps: Mapping[str, float]
+
+
 def results(rows: Iterable[Row]) -> tuple[Result, ...]:
     """A result for each benchmark and arm, in the order of their names."""
     return tuple(_result(group) for group in by_arm(rows).values())
 
 
 def compared(rows: Iterable[Row]) -> tuple[Paired, ...]:
-    """Every pair of arms of each benchmark, adjusted within the benchmark."""
+    """Every pair of arms of each benchmark with samples in common, adjusted within the benchmark."""
     groups = by_arm(rows)
     found: list[Paired] = []
     for name in dict.fromkeys(benchmark for benchmark, _ in groups):
         arms = [arm for benchmark, arm in groups if benchmark == name]
-        pairs = [pair(groups[name, first], groups[name, second]) for first, second in itertools.combinations(arms, 2)]
+        pairs = [
+            pair(groups[name, first], groups[name, second])
+            for first, second in itertools.combinations(arms, 2)
+            if _asked(groups[name, first]) & _asked(groups[name, second])
+        ]
         adjusted = holm({(each.first, each.second): each.test.p for each in pairs})
         found += [_adjusted(each, adjusted[each.first, each.second]) for each in pairs]
     return tuple(found)
@@ -100,6 +143,10 @@ def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
         benchmark=first[0].benchmark, first=first[0].arm, second=second[0].arm, n=len(both), test=test,
         difference=difference(_mean(a), _mean(b), [row.group for row, _ in both]), adjusted_p=test.p,
     )  # fmt: skip
+
+
+def _asked(rows: Iterable[Row]) -> set[tuple[str, int]]:
+    return {(row.sample, row.epoch) for row in rows}
 
 
 def _adjusted(found: Paired, p: float) -> Paired:
@@ -128,7 +175,6 @@ def by_arm(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 def _result(rows: Sequence[Row]) -> Result:
     counts = Counter(row.outcome for row in rows)
     answered = [row for row in rows if row.outcome in ANSWERED]
-    names = sorted({name for row in answered for name in row.scores})
     sure = [row for row in answered if row.said.confidence is not None]
     confidence = [row.said.confidence or 0.0 for row in sure]
     right = [row.outcome == "right" for row in sure]
@@ -140,11 +186,13 @@ def _result(rows: Sequence[Row]) -> Result:
         outcomes={outcome: counts[outcome] for outcome in OUTCOMES},
         over_all=share_right(rows),
         over_answered=share_right(answered),
-        scores={name: _mean_of([row.scores[name] for row in answered if name in row.scores]) for name in names},
+        scores=set_scores(rows),
         confident=len(sure),
         aurc=aurc(confidence, right),
         calibration_error=calibration_error(confidence, right),
         brier=brier(confidence, right),
+        bins=reliability(confidence, right),
+        curve=risk_coverage(confidence, right, asked=len(rows)),
         tokens=_mean_of([row.said.prompt_tokens + row.said.completion_tokens for row in rows]),
         chat_calls=_mean_of([row.said.chat_calls for row in rows]),
         tool_calls=_mean_of([row.said.tool_calls for row in rows]),
@@ -152,15 +200,90 @@ def _result(rows: Sequence[Row]) -> Result:
     )
 
 
+def facets(rows: Sequence[Row]) -> tuple[Facet, ...]:
+    """Each facet of one benchmark's rows that has two values or more, by name."""
+    found = []
+    arms = tuple(sorted({row.arm for row in rows}))
+    for name in sorted({name for row in rows for name in row.facets}):
+        counts = Counter(row.facets[name] for row in rows if name in row.facets)
+        if len(counts) < 2:
+            continue
+        often = sorted(counts, key=lambda value: (-counts[value], value))
+        kept = sorted(often if len(often) <= MOST_VALUES else often[: MOST_VALUES - 1])
+        table = {value: tuple(_shares([row for row in rows if row.facets.get(name) == value], arms)) for value in kept}
+        rest = [row for row in rows if name in row.facets and row.facets[name] not in table]
+        if rest:
+            table[OTHERS] = tuple(_shares(rest, arms))
+        found.append(Facet(name=name, arms=arms, values=table))
+    return tuple(found)
+
+
+def _shares(rows: Sequence[Row], arms: Sequence[str]) -> list[Share]:
+    return [share_right([row for row in rows if row.arm == arm]) for arm in arms]
+
+
+def sets(rows: Iterable[Row]) -> tuple[Sets, ...]:
+    """Each benchmark and arm that has sets, those of pairs and chains; each epoch of a set is a set of its own."""
+    found = []
+    for (benchmark, arm), group in by_arm(rows).items():
+        together: dict[tuple[str, int], list[Row]] = {}
+        for row in group:
+            if row.asked_with:
+                together.setdefault((row.asked_with, row.epoch), []).append(row)
+        whole = [members for members in together.values() if len(members) > 1]
+        if not whole:
+            continue
+        sizes = [len(members) for members in whole]
+        found.append(
+            Sets(
+                benchmark=benchmark, arm=arm, fewest=min(sizes), most=max(sizes), alone=len(together) - len(whole),
+                whole=_share_of(
+                    [all(row.outcome == "right" for row in members) for members in whole],
+                    [min(row.group for row in members) for members in whole],
+                ),
+                steps=_steps([row for members in whole for row in members]),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _steps(rows: Sequence[Row]) -> dict[str, float]:
+    """By the facet `step`, which orders itself by the ids of its samples within their sets; questions of one step
+    count as one, right when all of them are."""
+    first: dict[str, list[tuple[int, int | str]]] = {}
+    together: dict[tuple[str, str], list[bool]] = {}
+    for row in rows:
+        if "step" not in row.facets:
+            return {}
+        name, place = row.facets["step"], _counted(row.sample.removeprefix(row.asked_with))
+        first[name] = min(first.get(name, place), place)
+        together.setdefault((f"{row.asked_with} {row.epoch}", name), []).append(row.outcome == "right")
+    order = sorted(first, key=lambda name: (first[name], name))
+    found = step_accuracy(
+        [all(good) for good in together.values()],
+        [chain for chain, _ in together],
+        [order.index(name) for _, name in together],
+    )
+    return {order[step]: share for step, share in found.items()}
+
+
+def _counted(text: str) -> list[tuple[int, int | str]]:
+    """A text in parts that sort as a reader counts: 9 before 10."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.findall(r"[0-9]+|[^0-9]+", text)]
+
+
 def share_right(rows: Sequence[Row]) -> Share:
     """The share of rows that is right, its interval over groups where some hold several rows."""
-    right = np.array([row.outcome == "right" for row in rows], dtype=np.bool_)
-    groups = [row.group for row in rows]
+    return _share_of([row.outcome == "right" for row in rows], [row.group for row in rows])
+
+
+def _share_of(good: Sequence[bool], groups: Sequence[str]) -> Share:
+    right = np.array(good, dtype=np.bool_)
     if len(set(groups)) == len(groups):
-        low, high = wilson(int(right.sum()), len(rows))
+        low, high = wilson(int(right.sum()), len(right))
     else:
         low, high = interval(lambda index: float(right[index].mean()), groups)
-    return Share(right=int(right.sum()), n=len(rows), low=low, high=high)
+    return Share(right=int(right.sum()), n=len(right), low=low, high=high)
 
 
 def _mean_of(values: Sequence[float]) -> float:

@@ -18,26 +18,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.canonical import digest
-from ..core.errors import InputError, MissingExtraError, SetupError
+from ..core.errors import InputError, SetupError
 from ..core.settings import Settings
-from .arms import Arm, arm
+from ..knowledge.index.folder import open_index
+from ..knowledge.index.joined import Joined, shipped_index
+from .arm import Arm
+from .arms import Making, arm
 from .benchmark import Benchmark
+from .leakage import held_back
+from .logs import KEY, LOGS, check_installed, rows_in
 from .outcomes import Row
 from .sample import Sample
 from .scoring import row_of, shown_target
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalLog
     from inspect_ai.scorer import Scorer
 
 Watch: TypeAlias = Callable[[str, int, int], None]
 """Told after each sample: which benchmark and arm, samples done, samples in all."""
 
 PLAN = "plan.json"
-LOGS = "logs"
 RUNS = "runs"
-KEY = "polyclinic"
-"""Under which a row lies in the metadata of inspect's score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,26 +73,25 @@ def run(
     """Every row of every benchmark and arm. Raises InputError for data, arms or a folder that cannot be used, and
     MissingExtraError without inspect-ai."""
     makers = {name: arm(name) for name in arms}
-    _check_installed()
+    check_installed()
     samples = {each.name: list(each.samples(each.at(data))) for each in benchmarks}
     for each in benchmarks:
         for sample in samples[each.name][:1]:
             shown_target(sample)
+    knowledge = Joined(*map(open_index, settings.knowledge), shipped_index())
     _take_up(out, samples, plan)
     rows: list[Row] = []
     for each in benchmarks:
-        mine = chosen(samples[each.name], plan)
+        mine, own = chosen(samples[each.name], plan), list[Row]()
+        store = held_back(knowledge, each.name, samples[each.name], out)
         for name, maker in makers.items():
-            made = maker.make(settings, samples[each.name], out / RUNS / each.name / name)
-            rows += _evaluated(each, name, made, mine, out=out, plan=plan, watch=watch)
+            making = Making(
+                settings=settings, samples=samples[each.name], runs=out / RUNS / each.name / name,
+                knowledge=store, concurrency=plan.concurrency, before=own,
+            )  # fmt: skip
+            own += _evaluated(each, name, maker.make(making), mine, out=out, plan=plan, watch=watch)
+        rows += own
     return rows
-
-
-def _check_installed() -> None:
-    try:
-        import inspect_ai  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingExtraError.of("inspect-ai", "eval") from None
 
 
 def _take_up(out: Path, samples: Mapping[str, Sequence[Sample]], plan: Plan) -> None:
@@ -142,7 +142,7 @@ def _evaluated(
             sample = by_id[str(state.sample_id)]
             folder = out / RUNS / benchmark.name / name / f"{sample.id}-{state.epoch}"
             said = await made.answer(sample, folder, root=out)
-            row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch)
+            row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch, root=out)
             state.metadata[KEY] = row.model_dump(mode="json")
             state.output.completion = row.shown
             watch(f"{benchmark.name}, {name}", next(done), len(samples) * plan.epochs)
@@ -168,41 +168,4 @@ def _evaluated(
         fail_on_error=True, display="none", log_level="warning", ctl_server=False, log_realtime=False,
         metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
     )  # fmt: skip
-    return _rows_in(log)
-
-
-def rows_of(folders: Sequence[Path]) -> list[Row]:
-    """The rows of finished runs, of one or of several shards: of each benchmark and arm the newest finished log.
-
-    Raises InputError for a folder without one.
-    """
-    _check_installed()
-    from inspect_ai.log import list_eval_logs, read_eval_log
-
-    rows: list[Row] = []
-    for folder in folders:
-        newest: dict[str, Any] = {}
-        logs = list_eval_logs(str(folder / LOGS)) if (folder / LOGS).is_dir() else []
-        for place in sorted(logs, key=lambda log: log.name):  # names begin with the time
-            header = read_eval_log(place, header_only=True)
-            if header.status == "success" and "arm" in (header.eval.metadata or {}):
-                newest[header.eval.task] = place
-        if not newest:
-            raise InputError(
-                expected=f"finished logs in {folder / LOGS}", got="none",
-                fix="type polyclinic eval run … --out " + str(folder),
-            )  # fmt: skip
-        for _, place in sorted(newest.items()):
-            rows += _rows_in(read_eval_log(place))
-    return rows
-
-
-def _rows_in(log: EvalLog) -> list[Row]:
-    """The rows in one of inspect's logs. Raises SetupError for a log that was not finished."""
-    if log.status != "success" or log.samples is None:
-        raise SetupError(
-            expected="a finished evaluation", got=f"one that is {log.status}: {log.error.message if log.error else ''}",
-            fix="type the same polyclinic eval run again: it goes on where it was",
-        )  # fmt: skip
-    rows = (Row.model_validate(sample.metadata[KEY]) for sample in log.samples)
-    return sorted(rows, key=lambda row: (row.benchmark, row.arm, row.sample, row.epoch))
+    return rows_in(log)

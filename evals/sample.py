@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 from ..core.case import Case
@@ -45,7 +46,39 @@ class Points:
     points: tuple[tuple[str, tuple[float, float]], ...]
 
 
-Target: TypeAlias = Letter | Answer | Answers | Boxes | Points
+@dataclass(frozen=True, kw_only=True)
+class Mask:
+    """A region of the case's first image, in a file of the image's size.
+
+    It is what is brighter than half of white or, with `colours`, what differs from one of them by less than `tolerance`
+    over all channels. With `instances` pixels are numbers, each of one object called `label`, 0 of none. With
+    `field` only what the camera saw counts: the lit disc of a fundus photograph.
+    """
+
+    path: Path
+    label: str
+    colours: tuple[tuple[int, int, int], ...] = ()
+    tolerance: int = 0
+    instances: bool = False
+    field: bool = False
+
+
+Target: TypeAlias = Letter | Answer | Answers | Boxes | Points | Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """Where the answer to a sample stands in the output of an expert tool, by the names that tools share.
+
+    `findings` names the finding of the ontology that each letter stands for, "" for none of the others'; `region` the
+    measurement whose mask is the region; `labels` turns what tools call an object into what the set calls it; `counts`
+    names the measurement that counts the objects of a label.
+    """
+
+    findings: Mapping[str, str] = field(default_factory=dict)
+    region: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +88,9 @@ class Sample:
     `group` names what makes samples alike (patient, image, document): intervals are drawn over groups. `facets` are
     what tables are split by, such as modality and department. `gold` names the evidence the answer rests on, as the
     benchmark does (PMIDs). `asked_with` names what samples count together under (a pair, the steps of one picture).
+    `made_of` names the documents the sample was written from, which nobody may look up.
     `known` is what a patient or a chart would say when it is asked for: topic to text, none of it part of the case.
+    `sought` is for expert tools that answer by themselves.
     """
 
     case: Case
@@ -63,8 +98,10 @@ class Sample:
     group: str
     facets: Mapping[str, str] = field(default_factory=dict)
     gold: tuple[str, ...] = ()
+    made_of: tuple[str, ...] = ()
     asked_with: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
+    sought: Sought = Sought()
 
     @property
     def id(self) -> str:

@@ -2,16 +2,19 @@
 
 An option is right when it is the right one; a short answer when it is one of the accepted ones as VQA and SQuAD compare
 texts; a list when it has every item and no other. Answers in other words than the accepted ones count as wrong: the
-overlap of words stands beside them. Places are not scored here yet.
+overlap of words stands beside them. When places are right, places.py says.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from ..core.errors import InputError
 from .metrics.evidence import citations
 from .metrics.text import best_over, exact, list_f1, normalised_match, token_f1, vqa_match
 from .outcomes import Outcome, Row, Said
-from .sample import Answer, Answers, Letter, Sample
+from .places import LEAST_SURE, judged_boxes, judged_mask, judged_points, shown_places, there
+from .sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample
 
 
 def shown_target(sample: Sample) -> str:
@@ -23,31 +26,49 @@ def shown_target(sample: Sample) -> str:
         return target.accepted[0]
     if isinstance(target, Answers):
         return "; ".join(names[0] for names in target.items)
-    raise InputError(
-        expected="a benchmark of options or short answers", got="one of places on pictures",
-        fix="leave it out: places are measured by their metrics, not by eval run",
-    )  # fmt: skip
+    if isinstance(target, Mask):
+        return f"the {target.label} as drawn"
+    if isinstance(target, Boxes):
+        return shown_places([label for label, _ in target.boxes])
+    return shown_places([label for label, _ in target.points])
 
 
-def row_of(sample: Sample, said: Said, *, benchmark: str, arm: str, epoch: int) -> Row:
-    """The row of one sample: what was said, and what became of it."""
+def row_of(sample: Sample, said: Said, *, benchmark: str, arm: str, epoch: int, root: Path = Path()) -> Row:
+    """The row of one sample: what was said, and what became of it. Masks are named relative to `root`.
+
+    A mask that is not of the picture's size, or cannot be read, has failed.
+    """
     outcome: Outcome
     target, scores = shown_target(sample), dict[str, float]()
     if said.silence:
         outcome = said.silence
-    elif isinstance(sample.target, Letter) and said.option not in sample.case.options:
+    elif not _readable(sample, said):
         outcome = "unparsable"
     else:
-        right, scores = _judged(sample, said)
-        outcome = "right" if right else "wrong"
+        try:
+            right, scores = _judged(sample, said, root)
+            outcome = "right" if right else "wrong"
+        except InputError as error:
+            outcome, said = "failed", said.model_copy(update={"why": str(error)})
     return Row(
         benchmark=benchmark, arm=arm, sample=sample.id, epoch=epoch, group=sample.group, facets=dict(sample.facets),
         asked_with=sample.asked_with, target=target, shown=_shown(sample, said), outcome=outcome,
-        scores=scores, said=said,
+        scores=scores, said=said, there=there(sample.target) if isinstance(sample.target, Boxes) else (),
     )  # fmt: skip
 
 
-def _judged(sample: Sample, said: Said) -> tuple[bool, dict[str, float]]:
+def _readable(sample: Sample, said: Said) -> bool:
+    """Whether what was said is of the kind that was asked for: one of the options, a mask, or places."""
+    if isinstance(sample.target, Letter):
+        return said.option in sample.case.options
+    if isinstance(sample.target, Mask):
+        return bool(said.mask)
+    if isinstance(sample.target, Boxes | Points):
+        return said.boxes is not None or bool(said.counts)
+    return True
+
+
+def _judged(sample: Sample, said: Said, root: Path) -> tuple[bool, dict[str, float]]:
     """Whether it is right, and the scores beside that; what is not defined is left out."""
     scores: dict[str, float] = {}
     target = sample.target
@@ -62,8 +83,12 @@ def _judged(sample: Sample, said: Said) -> tuple[bool, dict[str, float]]:
     elif isinstance(target, Answers):
         scores = {"list F1": list_f1(_listed(said), target.items, likeness=normalised_match)}
         right = scores["list F1"] == 1.0
+    elif isinstance(target, Mask):
+        right, scores = judged_mask(sample, target, said, root)
+    elif isinstance(target, Boxes):
+        right, scores = judged_boxes(sample, target, said)
     else:
-        raise TypeError(f"{type(target).__name__} is no target of a row")
+        right, scores = judged_points(target, said)
     if sample.gold:
         found = citations(said.cited, sample.gold)
         scores |= {"citation recall": found.recall}
@@ -86,4 +111,6 @@ def _shown(sample: Sample, said: Said) -> str:
     if isinstance(sample.target, Letter):
         text = sample.case.options.get(said.option or "", "")
         return f"{said.option}: {text}" if text else said.answer[:200]
+    if isinstance(sample.target, Boxes | Points) and said.boxes is not None:
+        return shown_places([place.label for place in said.boxes if place.score >= LEAST_SURE])
     return said.answer[:200]

@@ -1,107 +1,285 @@
-"""Results as Markdown tables: what a reader needs to doubt them is on the same page. It computes nothing."""
+"""Results as tables, and these as Markdown: what a reader needs to doubt them is on the same page. It computes nothing.
+
+`tables` words every figure once; Markdown here and HTML in `report/page.py` only set it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+from ..tools.card import Figure
 from .outcomes import OUTCOMES, Row
-from .results import Paired, Result, Share, compared, results, share_right
+from .report.choices import SILENT, Letters, Matrix
+from .report.summary import About, Summary, summaries
+from .results import Facet, Paired, Result, Sets, Share
+from .set_scores import SetScore
 
-_SHORT = {"needs_human": "needs human", "timed_out": "timed out"}
+SHORT = {"needs_human": "needs human", "timed_out": "timed out"}
+READING = (
+    "Right over all counts whatever is not right against the arm; nothing without an answer counts as a guess. "
+    "Intervals are 95 %: Wilson's, or drawn over groups of like samples (2,000 draws)."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Words and figures in rows; `about` is what a reader must know of them. The first column names its row."""
+
+    name: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]] = field(repr=False)
+    about: str = ""
 
 
 def page(rows: Sequence[Row], *, notes: Iterable[str] = ()) -> str:
-    """All tables of some rows: accuracy and outcomes, cost, confidence, facets, and arms against each other."""
-    found = results(rows)
-    lines = ["# Evaluation", "", *notes]
-    lines += [
-        "Right over all counts whatever is not right against the arm; nothing without an answer counts as a guess. "
-        "Intervals are 95 %: Wilson's, or drawn over groups of like samples (2,000 draws).", "",
-    ]  # fmt: skip
-    for name in dict.fromkeys(each.benchmark for each in found):
-        here = [each for each in found if each.benchmark == name]
-        own = [row for row in rows if row.benchmark == name]
-        lines += [f"## {name}", "", *_accuracy(here), *_costs(here), *_scores(here), *_sure(here)]
-        lines += [*_pairs(compared(own)), *_facets(own)]
+    """All tables of some rows as Markdown."""
+    return markdown(summaries(rows), notes=notes)
+
+
+def markdown(found: Sequence[Summary], *, notes: Iterable[str] = ()) -> str:
+    """All tables of some summaries as Markdown."""
+    lines = ["# Evaluation", "", *(line for note in notes for line in (note, "")), READING, ""]
+    for each in found:
+        lines += [f"## {each.benchmark}", ""]
+        lines += [line for text in (*known(each.about), *doubts(each)) for line in (text, "")]
+        for table in tables(each):
+            lines += [*([table.about, ""] if table.about else []), *_lines(table)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _accuracy(found: Sequence[Result]) -> list[str]:
+def known(about: About | None) -> list[str]:
+    """What is known of a benchmark, a sentence or two each."""
+    if about is None:
+        return []
+    tried = "" if about.tried else " The loader was never run on the published set before."
+    lines = [f"{about.summary[:1].upper()}{about.summary[1:]}. {about.citation}. Licence: {about.licence}.{tried}"]
+    return lines + ([f"Traps: {about.traps}"] if about.traps else [])
+
+
+def doubts(found: Summary) -> list[str]:
+    """What makes figures mean less than they seem to."""
+    if not found.taught:
+        return []
+    return [f"Made from these very samples, so that its figures measure nothing: {', '.join(found.taught)}."]
+
+
+def tables(found: Summary) -> Iterator[Table]:
+    """Every table of a benchmark that has something in it, in the order of reading."""
+    every = (
+        accuracy(found.results), costs(found.results), scores(found.results), beside(found.beside), sure(found.results),
+        *togethers(found.sets), pairs(found.pairs), agreement(found.matrices), *map(matrix, found.matrices),
+        *([chosen(found.letters)] if found.letters and not found.matrices else []), *map(facet, found.facets),
+    )  # fmt: skip
+    yield from (table for table in every if table.rows)
+
+
+def accuracy(found: Sequence[Result]) -> Table:
     shown = [name for name in OUTCOMES if any(each.outcomes[name] for each in found)]
-    head = ["arm", "n", "right over all", "right of the answered", *(_SHORT.get(name, name) for name in shown)]
-    rows = [
-        [each.arm, f"{each.n:,}", _share(each.over_all), _share(each.over_answered),
-         *(f"{each.outcomes[name]:,}" for name in shown)]
-        for each in found
-    ]  # fmt: skip
-    return _table(head, rows)
+    return Table(
+        name="Accuracy and outcomes",
+        head=["arm", "n", "right over all", "right of the answered", *(SHORT.get(name, name) for name in shown)],
+        rows=[
+            [each.arm, f"{each.n:,}", share(each.over_all), share(each.over_answered),
+             *(f"{each.outcomes[name]:,}" for name in shown)]
+            for each in found
+        ],
+    )  # fmt: skip
 
 
-def _costs(found: Sequence[Result]) -> list[str]:
-    head = ["a sample costs", "model calls", "tokens", "tool and retrieval calls", "seconds of work"]
-    rows = [
-        [each.arm, _number(each.chat_calls), f"{each.tokens:,.0f}", _number(each.tool_calls), _number(each.seconds)]
-        for each in found
-        if each.chat_calls or each.tool_calls
-    ]
-    return _table(head, rows) if rows else []
+def costs(found: Sequence[Result]) -> Table:
+    return Table(
+        name="Cost of a sample",
+        head=["a sample costs", "model calls", "tokens", "tool and retrieval calls", "seconds of work"],
+        rows=[
+            [each.arm, number(each.chat_calls), f"{each.tokens:,.0f}", number(each.tool_calls), number(each.seconds)]
+            for each in found
+            if each.chat_calls or each.tool_calls
+        ],
+    )
 
 
-def _scores(found: Sequence[Result]) -> list[str]:
-    names = sorted({name for each in found for name in each.scores})
-    head = ["mean over the answered", *names]
-    rows = [[each.arm, *(_number(each.scores.get(name, math.nan)) for name in names)] for each in found if each.scores]
-    return _table(head, rows) if rows else []
+def scores(found: Sequence[Result]) -> Table:
+    scored = [each for each in found if each.scores]
+    names = list(dict.fromkeys(name for each in scored for name in each.scores))
+    return Table(
+        name="Scores of answers",
+        head=["score", *(each.arm for each in scored)],
+        rows=[[name, *(_figure(each.scores.get(name), each.n) for each in scored)] for name in names] if scored else [],
+        about="Over the answered samples, or over as many as are named.",
+    )
 
 
-def _sure(found: Sequence[Result]) -> list[str]:
-    head = ["confidence", "answers with one", "AURC", "ECE, 10 bins", "Brier"]
-    rows = [
-        [each.arm, f"{each.confident:,}", _number(each.aurc), _number(each.calibration_error), _number(each.brier)]
-        for each in found
-        if each.confident
-    ]
-    return _table(head, rows) if rows else []
+def _figure(found: SetScore | None, asked: int) -> str:
+    if found is None:
+        return ""
+    of = "" if found.n == asked else f", n = {found.n:,}"
+    return f"{number(found.value)} ({number(found.low)} to {number(found.high)}{of})"
 
 
-def _pairs(found: Sequence[Paired]) -> list[str]:
-    head = ["first", "second", "n", "difference", "only first right", "only second right", "exact p", "p after Holm"]
-    rows = [
-        [each.first, each.second, f"{each.n:,}",
-         f"{each.difference.value:+.3f} ({each.difference.low:+.3f} to {each.difference.high:+.3f})",
-         f"{each.test.only_first:,}", f"{each.test.only_second:,}", f"{each.test.p:.2g}", f"{each.adjusted_p:.2g}"]
-        for each in found
-    ]  # fmt: skip
-    return _table(head, rows) if rows else []
+def beside(found: Sequence[tuple[str, Figure]]) -> Table:
+    """What cards say of tools whose weights saw the pictures."""
+    return Table(
+        name="Figures on the cards of trained tools",
+        head=["tool", "measured by networks that did not see the picture", "value", "n"],
+        rows=[
+            [arm, f"{each.metric}, {each.dataset}",
+             number(each.value) + _within(each.interval), f"{each.n:,}"]
+            for arm, each in found
+        ],
+    )  # fmt: skip
 
 
-def _facets(rows: Sequence[Row]) -> list[str]:
-    """Right over all by each facet that has two to twelve values."""
-    lines: list[str] = []
-    arms = list(dict.fromkeys(row.arm for row in sorted(rows, key=lambda row: row.arm)))
-    for facet in sorted({name for row in rows for name in row.facets}):
-        values = sorted({row.facets[facet] for row in rows if facet in row.facets})
-        if not 2 <= len(values) <= 12:
-            continue
-        table = []
-        for value in values:
-            here = [row for row in rows if row.facets.get(facet) == value]
-            shares = [share_right([row for row in here if row.arm == arm]) for arm in arms]
-            table.append([value, f"{shares[0].n:,}", *map(_share, shares)])
-        lines += _table([facet, "n", *arms], table)
-    return lines
+def _within(interval: tuple[float, float] | None) -> str:
+    return f" ({number(interval[0])} to {number(interval[1])})" if interval else ""
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (head, *rows)]
+def sure(found: Sequence[Result]) -> Table:
+    return Table(
+        name="Confidence",
+        head=["confidence", "answers with one", "AURC", "ECE, 10 bins", "Brier"],
+        rows=[
+            [each.arm, f"{each.confident:,}", number(each.aurc), number(each.calibration_error), number(each.brier)]
+            for each in found
+            if each.confident
+        ],
+    )
+
+
+def togethers(found: Sequence[Sets]) -> tuple[Table, Table]:
+    """Sets of which all members are right, and the steps of those that are chains."""
+    alone = sum(each.alone for each in found)
+    about = "A set is right when all its samples are."
+    if alone:
+        about += f" Sets of which one sample alone was asked are left out: {alone:,}."
+    names = list(dict.fromkeys(name for each in found for name in each.steps))
+    return (
+        Table(
+            name="Samples that count together",
+            head=["all of a set", "sets", "samples in one", "right sets"],
+            rows=[
+                [each.arm, f"{each.whole.n:,}", f"{each.fewest} to {each.most}" if each.fewest < each.most else
+                 str(each.most), share(each.whole)]
+                for each in found
+            ],
+            about=about,
+        ),
+        Table(
+            name="Steps",
+            head=["right up to and in the step", *names],
+            rows=[[each.arm, *(number(each.steps.get(name, math.nan)) for name in names)] for each in found if names],
+            about="Of the chains that reach a step, the share that is right in it and in all steps before it.",
+        ),
+    )  # fmt: skip
+
+
+def pairs(found: Sequence[Paired]) -> Table:
+    return Table(
+        name="Arms against each other",
+        head=["first", "second", "n", "difference", "only first right", "only second right", "exact p", "p after Holm"],
+        rows=[
+            [each.first, each.second, f"{each.n:,}", difference(each), f"{each.test.only_first:,}",
+             f"{each.test.only_second:,}", f"{each.test.p:.2g}", f"{each.adjusted_p:.2g}"]
+            for each in found
+        ],
+    )  # fmt: skip
+
+
+def agreement(found: Sequence[Matrix]) -> Table:
+    return Table(
+        name="Options as classes",
+        head=["options as classes", "macro-F1", "MCC", "kappa"],
+        rows=[[each.arm, number(each.macro_f1), number(each.mcc), number(each.kappa)] for each in found],
+        about="Over all samples; no answer is an answer of its own, never right." if found else "",
+    )
+
+
+def matrix(found: Matrix) -> Table:
+    """Truths down, answers across."""
+    silent = any(line[-1] for line in found.counts)
+    return Table(
+        name=f"What {found.arm} took for what",
+        head=[f"right, and said by {found.arm}", *found.classes, *([SILENT] if silent else [])],
+        rows=[
+            [name, *(f"{count:,}" for count in (line if silent else line[:-1]))]
+            for name, line in zip(found.classes, found.counts, strict=True)
+        ],
+    )
+
+
+def chosen(found: Letters) -> Table:
+    """How often each letter was chosen, against how often it is right."""
+    return Table(
+        name="Letters chosen",
+        head=["letter", *found.right],
+        rows=[
+            [name, *(_of(counts[letter], sum(counts.values())) for letter in found.right)]
+            for name, counts in (("right", found.right), *found.chosen.items())
+        ],
+        about="How often each letter is right, and how often each arm chose it.",
+    )
+
+
+def bins(found: Sequence[Result]) -> Table:
+    """The points of the reliability diagrams: the share right in each bin, of how many."""
+    sure_of = [each for each in found if each.confident]
+    bounds = sorted({(each.low, each.high) for result in sure_of for each in result.bins})
+    shown = {(result.arm, each.low): f"{each.accuracy:.3f} of {each.n:,}" for result in sure_of for each in result.bins}
+    return Table(
+        name="Share right by confidence",
+        head=["confidence", *(each.arm for each in sure_of)],
+        rows=[
+            [f"{low:.1f} to {high:.1f}", *(shown.get((each.arm, low), "") for each in sure_of)] for low, high in bounds
+        ],
+    )
+
+
+def curve(found: Sequence[Result]) -> Table:
+    """The risk of each arm where it answers that share of samples or just more."""
+    sure_of = [each for each in found if each.confident]
+    levels = [tenth / 10 for tenth in range(1, 11)]
+    at = {
+        each.arm: [next((f"{p.risk:.3f}" for p in each.curve if p.coverage >= level - 1e-9), "") for level in levels]
+        for each in sure_of
+    }
+    return Table(
+        name="Share wrong by coverage",
+        head=["coverage, at least", *at],
+        rows=[[f"{level:.1f}", *(at[arm][place] for arm in at)] for place, level in enumerate(levels)] if at else [],
+        about="Empty where an arm does not answer so many.",
+    )
+
+
+def facet(found: Facet) -> Table:
+    return Table(
+        name=f"By {found.name}",
+        head=[found.name, "n", *found.arms],
+        rows=[
+            [value, f"{max(each.n for each in shares):,}", *map(share, shares)]
+            for value, shares in found.values.items()
+        ],
+    )  # fmt: skip
+
+
+def _lines(table: Table) -> list[str]:
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (table.head, *table.rows)]
     lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return [lines[0], "|" + "---|" * len(head), *lines[1:], ""]
+    return [lines[0], "|" + "---|" * len(table.head), *lines[1:], ""]
 
 
-def _share(share: Share) -> str:
-    return f"{share.value:.3f} ({share.low:.3f} to {share.high:.3f})" if share.n else "none"
+def share(found: Share) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})" if found.n else "none"
 
 
-def _number(value: float) -> str:
+def difference(found: Paired) -> str:
+    low, high = found.difference.low, found.difference.high
+    return f"{found.difference.value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def _of(count: int, n: int) -> str:
+    return f"{count:,} ({100 * count / n:.0f} %)" if n else f"{count:,}"

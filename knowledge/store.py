@@ -103,6 +103,17 @@ class Knowledge(Protocol):
         ...
 
 
+class NoKnowledge:
+    """A store that holds nothing: what agents say without looking anything up is measured with it."""
+
+    version = "none"
+    excluded = 0
+    pictured = False
+
+    def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
+        return ()
+
+
 class RecordedKnowledge:
     """The store of a replay: it says of itself what was recorded; the journal answers every look-up."""
 

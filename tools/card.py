@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -75,6 +75,13 @@ def measured(
     )  # fmt: skip
 
 
+class Statement(Frozen):
+    """What is said of a topic, in words, where nothing was measured. The text stands alone: it says what it is of."""
+
+    topic: str
+    text: str
+
+
 class Detection(Frozen):
     """One object found on an image: what it is taken for, where, and how sure the tool is (0 to 1)."""
 
@@ -112,28 +119,36 @@ class ComparedImagesArguments(ImageArguments):
 
 
 class ToolOutput(Frozen):
-    """Base of every tool's result; its measurements become evidence, in the order they are declared.
+    """Base of every tool's result; its measurements become evidence, in the order they are declared, and after them its
+    statements.
 
-    A field holds a Measurement, a tuple of them, or None where the image did not allow it. `overlay` is the sha256 of
-    a picture of the regions that were found.
+    A field holds a Measurement or a Statement, a tuple of them, or None where the image did not allow it. `overlay` is
+    the sha256 of a picture of the regions that were found.
     """
 
     limitations: tuple[str, ...] = ()
     overlay: str | None = None
 
     def measurements(self) -> tuple[Measurement, ...]:
-        values = (getattr(self, name) for name in type(self).model_fields)
-        listed = (value if isinstance(value, tuple) else (value,) for value in values)
-        return tuple(item for items in listed for item in items if isinstance(item, Measurement))
+        return tuple(item for item in self._listed() if isinstance(item, Measurement))
+
+    def statements(self) -> tuple[Statement, ...]:
+        return tuple(item for item in self._listed() if isinstance(item, Statement))
+
+    def _listed(self) -> Iterator[object]:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            yield from value if isinstance(value, tuple) else (value,)
 
 
 class ToolResult(Frozen):
-    """What is recorded of a tool's output: its measurements in order, and all of it as JSON.
+    """What is recorded of a tool's output: its measurements and statements in order, and all of it as JSON.
 
     It needs no tool to be read, so that a run replays where the tool is not installed.
     """
 
     measurements: tuple[Measurement, ...] = ()
+    statements: tuple[Statement, ...] = ()
     limitations: tuple[str, ...] = ()
     overlay: str | None = None
     output: dict[str, Any] = Field(default_factory=dict)
@@ -142,6 +157,7 @@ class ToolResult(Frozen):
     def of(cls, output: ToolOutput) -> ToolResult:
         return cls(
             measurements=output.measurements(),
+            statements=output.statements(),
             limitations=output.limitations,
             overlay=output.overlay,
             output=output.model_dump(mode="json"),
@@ -174,7 +190,8 @@ class Weights(Frozen):
     recipe: str
 
 
-Shelf: TypeAlias = Literal["gate", "classical", "learned", "neural", "calculator"]
+Shelf: TypeAlias = Literal["gate", "classical", "learned", "neural", "calculator", "record"]
+"""What kind of tool it is. One of the shelf "record" tells what a patient or a chart says when it is asked."""
 
 
 class ToolCard(Frozen):

@@ -7,6 +7,7 @@ them: docs/adding-a-tool.md.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..core.canonical import digest
 from ..core.case import Image
-from ..core.errors import InputError, SetupError, ToolBrokenError, ToolRefusedError
+from ..core.errors import DivergenceError, InputError, SetupError, ToolBrokenError, ToolRefusedError
 from .calculators.table import CALCULATORS
 from .card import (
     Arguments,
@@ -162,11 +164,21 @@ class Toolbox:
         """The cards of the tools to run on any image of this modality and body part, sorted by name."""
         return tuple(card for card in self.cards if card.recommended and card.modalities and card.accepts(image))
 
-    def as_recorded(self, cards: Mapping[str, Any]) -> Toolbox:
-        """The tools of a recorded run: the installed ones, and cards without a function for those that are not."""
-        recorded = (ToolCard.model_validate(card) for card in cards.values())
-        tools = (self._tools.get(card.name) or _not_installed(card) for card in recorded)
-        return Toolbox(tools, apart=self._apart)
+    def recorded(self) -> dict[str, Any]:
+        """What a trace says of the tools: a shipped one by its version and the hash of its card, any other by its
+        whole card, so that a run replays where it is not installed."""
+        return {
+            name: _stamp(name) if tool is _shipped().get(name) else tool.card.model_dump(mode="json")
+            for name, tool in sorted(self._tools.items())
+        }
+
+    def as_recorded(self, tools: Mapping[str, Any]) -> Toolbox:
+        """The tools of a recorded run: the installed ones, the shipped ones, and cards without a function for others.
+
+        Raises DivergenceError for a shipped tool that this version no longer has.
+        """
+        found = (self._tools.get(name) or _recorded(name, said) for name, said in tools.items())
+        return Toolbox(found, apart=self._apart)
 
     def warm(self) -> None:
         """Start the workers before they are needed."""
@@ -237,6 +249,30 @@ def _tools_in(loaded: object) -> tuple[Tool, ...]:
 def _origin(tool: Tool) -> str:
     """The function a tool runs, by which two tools of one name are told apart."""
     return f"{getattr(tool.run, '__module__', '?')}:{getattr(tool.run, '__qualname__', '?')}"
+
+
+@functools.cache
+def _shipped() -> dict[str, Tool]:
+    return {tool.card.name: tool for tool in TOOLS}
+
+
+@functools.cache
+def _stamp(name: str) -> dict[str, str]:
+    """A shipped tool in a trace."""
+    card = _shipped()[name].card
+    return {"version": card.version, "card": digest(card.model_dump(mode="json"))}
+
+
+def _recorded(name: str, said: Mapping[str, Any]) -> Tool:
+    """A tool that is not among the installed ones. Raises DivergenceError."""
+    if "card" not in said:
+        return _not_installed(ToolCard.model_validate(said))
+    if name not in _shipped():
+        raise DivergenceError(
+            expected=f"the tool {name} {said.get('version', '')}", got="a version of polyclinic without it",
+            fix="replay with the version that recorded the trace",
+        )  # fmt: skip
+    return _shipped()[name]
 
 
 def _not_installed(card: ToolCard) -> Tool:

@@ -76,7 +76,7 @@ def without(text: str, names: tuple[str, ...]) -> str:
 
 
 def topics(seen: Mapping[str, Any]) -> dict[str, str]:
-    """What can be asked for: topic to text."""
+    """What can be asked for: topic to text, which says what it is of."""
     patient = dict(seen["Patient_Actor"])
     patient.pop("Demographics")
     symptoms = patient.pop("Symptoms")
@@ -88,7 +88,7 @@ def topics(seen: Mapping[str, Any]) -> dict[str, str]:
     ):
         found |= {f"{kind}: {_words(name)}": told(value) for name, value in part.items()}
     found["history: present illness"] = found.pop("history: history", "")
-    return {topic: text for topic, text in found.items() if text}
+    return {topic: f"{topic.partition(': ')[2]}: {text}" for topic, text in found.items() if text}
 
 
 def told(value: Any) -> str:

@@ -10,7 +10,8 @@ shape of a row, content invented:
 
 Points are (x, y) in px. Traps: `count`, `bbox` and `classification` tell the answer: none is part of a case. A count
 that is not the number of points is refused. A row without points counts too: nothing is there. Rows of one picture are
-one group; rows have no ids, a sample is called by its line.
+one group; rows have no ids, a sample is called by its line. A point is found by a box around it, of those that the
+claims of an answer cite: what else points to a place, an answer here does not have.
 
 Not run on the published set: columns are those of the authors' card (hub: SimulaMet/MedMultiPoints), which are Arrow
 files; read is what `datasets` writes of them with `to_json` less the pictures, and these as the card's snippet saves

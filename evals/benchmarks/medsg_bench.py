@@ -9,7 +9,8 @@ arXiv:2505.11852. CC BY 4.0. The shape of a record, content invented:
 
 The box is (x1, y1, x2, y2) in px of a picture of 336 × 336, or of `size` in the task "multi_view". On which of the
 pictures it lies is not published, and the published evaluation compares boxes alone: so do samples here, and "the first
-image" of a target means the one that the question asks for. The markup of the question is taken off.
+image" of a target means the one that the question asks for. The markup of the question is taken off. An answer's boxes
+are those of the evidence that its claims cite; several are not one, so all but the right one count as false.
 
 Not run on the published set: fields and coordinates are those that the authors' evaluation reads and that results of it
 show (github.com/XavierSylus/MedSG-Bench, a copy), and the loader is tested on files in that format.

@@ -50,7 +50,7 @@ def _made(named: tuple[str, dict[str, Any]]) -> Iterator[Sample]:
     pmid, record = named
     context = tuple(text for text in record["CONTEXTS"] if text.strip())
     case = Case(id=f"pubmedqa-{pmid}", question=record["QUESTION"], options=OPTIONS, context=context)
-    yield Sample(case=case, target=letter_for(OPTIONS, record["final_decision"]), group=pmid)
+    yield Sample(case=case, target=letter_for(OPTIONS, record["final_decision"]), group=pmid, made_of=(pmid,))
 
 
 BENCHMARK = Benchmark(

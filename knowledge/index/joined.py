@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 
 from ...core.canonical import digest
 from ..corpus import shipped_passages
-from ..store import Hit, Knowledge, Picture, Query
+from ..store import Hit, Knowledge, Passage, Picture, Query
 from .search import Index
 
 
@@ -39,6 +39,16 @@ class Joined:
             store.without(texts, documents) if isinstance(store, Index | Joined) else store for store in self.stores
         )
         return Joined(*held)
+
+    @property
+    def size(self) -> int:
+        """How many common passages the indexes among these stores hold."""
+        return sum(store.size for store in self.stores if isinstance(store, Index | Joined))
+
+    def held_back(self) -> tuple[Passage, ...]:
+        """The passages of these stores that no search finds."""
+        stores = (store for store in self.stores if isinstance(store, Index | Joined))
+        return tuple(passage for store in stores for passage in store.held_back())
 
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         """Hits of all stores, at most `query.limit`. Thread-safe as the stores are."""

@@ -44,14 +44,14 @@ class Held:
             if isinstance(given, str):
                 raise InputError(expected=f"{name} as a list", got="one text", fix="put it into brackets")
         owned = frozenset(documents)
-        own = _ByShingle(texts)
+        own = ByShingle(texts)
         mask = np.ones(len(passages), dtype=bool) if already is None else already.mask.copy()
         for row, passage in enumerate(passages):
             if mask[row] and (
                 passage.id in owned
                 or passage.document in owned
-                or own.overlap(passage.text)
-                or own.overlap(passage.title)
+                or own.overlapping(passage.text)
+                or own.overlapping(passage.title)
             ):
                 mask[row] = False
         return cls(rows=np.flatnonzero(~mask), mask=mask)
@@ -65,20 +65,27 @@ def shingles(text: str) -> Shingles:
     return frozenset(zip(*(words[start:] for start in range(SHINGLE)), strict=False))
 
 
-class _ByShingle:
+class ByShingle:
     """Texts by the shingles they hold."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = [found for text in texts if (found := shingles(text))]
+        numbered = [(number, said) for number, text in enumerate(texts) if (said := shingles(text))]
+        self._numbers = [number for number, _ in numbered]
+        self._texts = [said for _, said in numbered]
         self._holding: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, found in enumerate(self._texts):
             for shingle in found:
                 self._holding[shingle].append(number)
 
-    def overlap(self, text: str) -> bool:
+    def overlapping(self, text: str) -> list[int]:
+        """Which of the texts, by their number among those given, `text` says nearly the same as."""
         own = shingles(text)
         shared: defaultdict[int, int] = defaultdict(int)
         for shingle in own & self._holding.keys():
             for number in self._holding[shingle]:
                 shared[number] += 1
-        return any(count >= OVERLAP * min(len(own), len(self._texts[number])) for number, count in shared.items())
+        return sorted(
+            self._numbers[place]
+            for place, count in shared.items()
+            if count >= OVERLAP * min(len(own), len(self._texts[place]))
+        )

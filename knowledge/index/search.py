@@ -182,6 +182,15 @@ class Index:
         return len(self._held.rows) if self._held else 0
 
     @property
+    def size(self) -> int:
+        """How many common passages there are, those held back among them."""
+        return len(self.common.passages)
+
+    def held_back(self) -> tuple[Passage, ...]:
+        """The passages that no search finds."""
+        return tuple(self.common.passages[row] for row in self._held.rows) if self._held else ()
+
+    @property
     def pictured(self) -> bool:
         """Whether pictures can be found by pictures."""
         return self.image_encoder is not None

@@ -57,6 +57,11 @@ def test_a_run_prints_its_tables_and_they_can_be_had_again(data: Path, tmp_path:
     written = typed("report", str(out), "--markdown", str(tmp_path / "results.md"))
     assert written.exit_code == 0
     assert (tmp_path / "results.md").read_text() == done.stdout
+    drawn = typed("report", str(out), "--html", str(tmp_path / "results.html"))
+    assert drawn.exit_code == 0, drawn.output
+    assert drawn.stdout == f"{tmp_path / 'results.html'}\n"
+    assert "<td>0.556 (0.267 to 0.811)</td>" in (tmp_path / "results.html").read_text()
+    assert "another with --html" in str(typed("report", str(out), "--html", str(tmp_path / "no" / "x")).exception)
     again = typed("compare", str(out), str(out)).stdout
     assert "pubmedqa, majority: first minus second +0.000" in again
     assert "exact p = 1" in again
@@ -71,7 +76,7 @@ def test_a_plan_says_what_can_be_seen() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run", "pubmedq", "--data", ".", "--out", "o"], "one of the 27 benchmarks"),
+        (["run", "pubmedq", "--data", ".", "--out", "o"], "one of the 35 benchmarks"),
         (["run", "pubmedqa", "--data", ".", "--out", "o", "--arm", "teem"], "one of the arms"),
         (["run", "pubmedqa", "--data", ".", "--out", "o", "--arm", "team"], "a served model for the arm team"),
         (["run", "pubmedqa", "--data", ".", "--out", "o", "--shard", "3/2"], "--shard i/n"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import random
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +18,21 @@ from polyclinic.core.errors import InputError
 from polyclinic.core.runs import verify_run
 from polyclinic.core.settings import Settings
 from polyclinic.evals.benchmarks.table import benchmark
+from polyclinic.evals.logs import LOGS, rows_of
 from polyclinic.evals.outcomes import Row
 from polyclinic.evals.results import by_arm
-from polyclinic.evals.run import LOGS, RUNS, Plan, chosen, rows_of, run
+from polyclinic.evals.run import RUNS, Plan, chosen, run
 
 pytest.importorskip("inspect_ai", reason="needs the extra [eval]")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # streams inspect leaves open
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("inspect_clean"),
 ]
 
 ARMS = ("embedded", "majority", "random")
 PUBMEDQA = benchmark("pubmedqa")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_for_later() -> Iterator[None]:
-    """What inspect left open is collected here, where it is ignored, and not in another test."""
-    yield
-    gc.collect()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty records in PubMedQA's format, of which every fourth is answered no."""
-    folder = tmp_path_factory.mktemp("data")
-    path = folder / PUBMEDQA.place
-    path.parent.mkdir(parents=True)
-    records = {
-        str(1000 + number): {
-            "QUESTION": f"Does treatment number {number} lower the blood pressure?",
-            "CONTEXTS": [f"Blood pressure was {'not ' if number % 4 == 0 else ''}lower with treatment {number}."],
-            "final_decision": "no" if number % 4 == 0 else "yes",
-            "LONG_ANSWER": "SECRET",
-        }
-        for number in range(40)
-    }
-    path.write_text(json.dumps(records))
-    return folder
 
 
 def asked(data: Path, out: Path, *, arms: tuple[str, ...] = ARMS, **plan: object) -> list[Row]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from polyclinic.core.case import Case
-from polyclinic.core.errors import InputError
-from polyclinic.evals.outcomes import OUTCOMES, Said
-from polyclinic.evals.sample import Answer, Answers, Boxes, Letter, Sample, Target
+from polyclinic.evals.outcomes import OUTCOMES, Place, Row, Said
+from polyclinic.evals.sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample, Target
 from polyclinic.evals.scoring import row_of
 
 
@@ -74,6 +75,17 @@ def test_what_is_cited_is_held_against_the_gold_evidence() -> None:
     assert silent.scores == {"citation recall": 0.0}
 
 
-def test_places_are_not_scored_by_rows() -> None:
-    with pytest.raises(InputError, match=r"a benchmark of options or short answers"):
-        outcome(Boxes(boxes=(("lesion", (0, 0, 5, 5)),)), Said(answer="there"))
+def test_what_is_not_of_the_kind_that_was_asked_for_cannot_be_read(tmp_path: Path) -> None:
+    spoken = Said(answer="there, in the corner")
+    assert outcome(Boxes(boxes=(("lesion", (0, 0, 5, 5)),)), spoken) == "unparsable"
+    assert outcome(Points(points=(("cell", (1.0, 1.0)),)), spoken) == "unparsable"
+    assert outcome(Mask(path=tmp_path / "truth.png", label="lesion"), spoken) == "unparsable"
+
+
+def test_places_are_shown_by_their_number() -> None:
+    target = Boxes(boxes=(("cell", (0, 0, 5, 5)), ("cell", (9, 9, 12, 12))))
+    said = Said(boxes=(Place(label="cell", box=(0, 0, 5, 5)), Place(label="cell", box=(40, 40, 45, 45), score=0.2)))
+    row = row_of(sample(target), said, benchmark="quiz", arm="one", epoch=1)
+    assert (row.target, row.shown, row.outcome) == ("2 cell", "1 cell", "wrong")
+    assert row.there == (Place(label="cell", box=(0, 0, 5, 5)), Place(label="cell", box=(9, 9, 12, 12)))
+    assert Row.model_validate(row.model_dump(mode="json")) == row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from polyclinic.core.case import Image
-from polyclinic.core.errors import InputError, ToolBrokenError, ToolRefusedError
+from polyclinic.core.errors import DivergenceError, InputError, ToolBrokenError, ToolRefusedError
 from polyclinic.tools.card import (
     Arguments,
     ComparedImagesArguments,
@@ -26,6 +27,7 @@ from polyclinic.tools.card import (
     ToolOutput,
     measured,
 )
+from polyclinic.tools.classical import hounsfield
 from polyclinic.tools.gate.quality import Quality
 from polyclinic.tools.imaging.store import ImageStore, TakenIn
 from polyclinic.tools.registry import TOOLS, Toolbox
@@ -335,3 +337,19 @@ def test_a_name_taken_twice_is_said_with_both(distribution: Callable[[str], None
 
 def test_plain_arguments_know_no_spacing() -> None:
     assert set(ImageArguments.model_fields) == {"image"}
+
+
+def test_a_trace_names_shipped_tools_by_version_and_hash_and_holds_the_cards_of_others() -> None:
+    box = Toolbox([COMPARE, hounsfield.TOOL])
+    said = box.recorded()
+    assert said["compare"] == COMPARE.card.model_dump(mode="json")
+    assert said["hounsfield"].keys() == {"version", "card"}
+    assert len(json.dumps(Toolbox().recorded())) < 20_000
+    elsewhere = Toolbox([]).as_recorded(said)
+    assert elsewhere.cards == box.cards
+    assert elsewhere.get("hounsfield") is hounsfield.TOOL
+
+
+def test_a_shipped_tool_that_is_gone_is_named() -> None:
+    with pytest.raises(DivergenceError, match=r"the tool phrenology 2\.0; got a version of polyclinic without it"):
+        Toolbox([]).as_recorded({"phrenology": {"version": "2.0", "card": "0" * 64}})

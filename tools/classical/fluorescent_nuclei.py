@@ -15,7 +15,7 @@ from ...core.errors import ToolRefusedError
 from ..card import Figure, Measurement, ScaledImageArguments, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
 from ..pictures import Drawn, as_picture, enlarged, overlay
-from .nucleus_shapes import no_nuclei, shapes
+from .nucleus_shapes import no_nuclei, shapes, touching
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,8 @@ def _run(arguments: ScaledImageArguments, images: ImageStore) -> FluorescentNucl
     scale = 1.0 / shrunk
     diameter = float(np.median(2.0 * np.sqrt(areas / np.pi))) * scale
     step_um = None if arguments.spacing_mm is None else 1000.0 * float(np.mean(arguments.spacing_mm))
-    mask = images.put_mask(resized(found, whole))
+    enlarged_labels = enlarged(labels, whole)
+    mask = images.put_mask((enlarged_labels > 0) & ~touching(enlarged_labels))
     shown = np.clip(picture.astype(np.float32) * (255.0 / max(32.0, float(np.percentile(grey, 99.7)))), 0, 255)
     return FluorescentNuclei(
         nuclei_count=measured(

@@ -52,3 +52,16 @@ def no_nuclei(found: Shapes, *, largest: float, solidity: float, notched: float)
     if found.solidity < solidity or found.notched > notched:
         return "a picture whose regions are not round or oval, as nuclei are"
     return ""
+
+
+def touching(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """The pixels (H, W) of nuclei that have to go so that no two meet, not even at a corner: a mask of the rest
+    tells them apart."""
+    import numpy as np
+
+    left = labels.copy()
+    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here = left[: left.shape[0] - down, max(0, -across) : left.shape[1] - max(0, across)]
+        there = left[down:, max(0, across) : left.shape[1] - max(0, -across)]
+        here[(here > 0) & (there > 0) & (here != there)] = 0
+    return np.asarray((labels > 0) & (left == 0))

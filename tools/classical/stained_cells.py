@@ -14,6 +14,7 @@ from ...core.errors import ToolRefusedError
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
 from ..imaging.raster import resized
 from ..pictures import Drawn, overlay
+from .nucleus_shapes import touching
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,7 +135,7 @@ def _run(arguments: ImageArguments, images: ImageStore) -> StainedCells:
         nuclei_count=measured(
             "nuclei_count", count, "1",
             f"{{}} stained {'nucleus was' if count == 1 else 'nuclei were'} counted in the picture.", digits=0,
-            mask=images.put_mask(found), uncertainty=max(1.0, round(_COUNT_ERROR * count, 0)),
+            mask=images.put_mask(found & ~touching(labels)), uncertainty=max(1.0, round(_COUNT_ERROR * count, 0)),
         ),
         nuclei_area=measured(
             "nuclei_area", 100.0 * float(found.mean()), "%", "Nuclei cover {} of the picture.", digits=1,

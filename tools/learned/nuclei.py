@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ToolRefusedError
 from ..card import Detection, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from ..classical.nucleus_shapes import no_nuclei, shapes
+from ..classical.nucleus_shapes import no_nuclei, shapes, touching
 from ..pictures import Drawn, overlay
 from .cards import figures_of, weights_of
 from .framing import resampled, run_whole
@@ -166,18 +166,6 @@ def median_diameter(labels: NDArray[np.int32]) -> float:
     return float(2.0 * np.sqrt(np.median(areas[areas > 0]) / np.pi)) if areas.any() else 0.0
 
 
-def touching(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """The pixels (H, W) of nuclei that have to go so that no two meet, not even at a corner."""
-    import numpy as np
-
-    left = labels.copy()
-    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = left[: left.shape[0] - down, max(0, -across) : left.shape[1] - max(0, across)]
-        there = left[down:, max(0, across) : left.shape[1] - max(0, -across)]
-        here[(here > 0) & (there > 0) & (here != there)] = 0
-    return np.asarray((labels > 0) & (left == 0))
-
-
 def detected(labels: NDArray[np.int32], logits: NDArray[np.float32]) -> tuple[Detection, ...]:
     """Each nucleus of `labels` (H, W) with its box, and its mean share by the network's `logits` (H, W)."""
     import numpy as np
@@ -311,8 +299,8 @@ TOOL = Tool(
             "optimistic. Counts of stained nuclei are off by a quarter (nine pictures).",
             "Pictures of one slide may be in several folds: the set does not say which belong together.",
             "Nuclei less than about 8 px across are missed or merged.",
-            "It may count what is no nucleus: stated as micrographs, 15 of 40 chest X-rays, 9 of 48 colonoscopies and 4 "
-            "of 40 ultrasound pictures were not refused.",
+            "It may count what is no nucleus: stated as micrographs, 15 of 40 chest X-rays, 9 of 48 colonoscopies and "
+            "4 of 40 ultrasound pictures were not refused.",
         ),
     ),
     arguments=ImageArguments,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ....core.evidence import Evidence
 from ....knowledge.text import sentences, terms
+from .record import said_of_case
 
 YES_NO_MAYBE = {"yes", "no", "maybe"}
 MARGIN = 0.05
@@ -45,12 +46,12 @@ class Choice:
 
 
 def choose_option(question: str, options: Mapping[str, str], evidence: Sequence[Evidence]) -> Choice:
-    """The option best supported by the passages among `evidence`."""
-    passages = [item for item in evidence if item.kind == "passage"]
+    """The option best supported by the passages among `evidence` and by what was told of the case."""
+    passages = [item for item in evidence if item.kind == "passage" or said_of_case(item)]
     if not passages:
         return Choice(option=None, confidence=0.0, evidence=(), why="no passage speaks to the options")
     if {text.strip().lower() for text in options.values()} <= YES_NO_MAYBE:
-        given = [item for item in passages if item.source.kind == "case"]
+        given = [item for item in passages if item.source.kind == "case" and item.kind == "passage"]
         if given:
             return _by_polarity(options, given)
         return Choice(option=None, confidence=0.0, evidence=(), why="yes or no cannot be read off general passages")

@@ -17,6 +17,7 @@ from ...prompts import image_names
 from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
 from .calculators import asked_for, filled, how_to_run, result_wanted, worked_out
 from .options import YES_NO_MAYBE, Choice, choose_option
+from .record import questions, said_of_case
 from .wording import claim_of, told
 
 FLOORS = {3: 0.33, 2: 0.45}
@@ -117,8 +118,9 @@ def _choose(task: Task[Any]) -> OpinionDraft:
 
 
 def _tool_requests(task: Task[Any]) -> tuple[ToolRequest, ...]:
-    """Every recommended tool on every image in its domain, unless an earlier turn of the consultation ran it; first
-    the calculator that is asked for, where the record has all its arguments."""
+    """Every recommended tool on every image in its domain, unless an earlier turn of the consultation ran it; before
+    these the calculator that is asked for, where the record has all its arguments; after them what is asked of the
+    patient and the chart, as far as the turn goes."""
     done = {(item.source.name, item.region.image if item.region else "") for item in task.shared}
     requests = [
         ToolRequest(tool=card.name, image=name)
@@ -128,7 +130,8 @@ def _tool_requests(task: Task[Any]) -> tuple[ToolRequest, ...]:
     ]
     card = asked_for(task.case, task.tools)
     known = card and filled(card, task.case, task.shared)
-    return tuple([*([known.request(card)] if card and known else []), *requests][:12])
+    calculator = [known.request(card)] if card and known else []
+    return tuple([*calculator, *requests, *questions(task)][:12])
 
 
 def _searches(case: Case) -> tuple[SearchRequest, ...]:
@@ -166,10 +169,10 @@ def _of_this_question(task: Task[Any]) -> list[Evidence]:
 
 
 def _passages(task: Task[Any]) -> list[Evidence]:
-    """Text that came with the case and shares the question's terms, then passages of the store, best first."""
+    """Text of the case that shares the question's terms, then passages of the store, best first."""
     asked = set(terms(task.case.question))
     passages = [item for item in task.evidence if item.kind == "passage"]
-    texts = [item for item in passages if item.source.kind == "case"]
+    texts = [item for item in task.evidence if said_of_case(item)]
     given = [item for item in texts if len(asked & set(terms(item.content))) >= GIVEN * len(asked)]
     found = [item for item in passages if item not in texts and _speaks_to(item, task.case.question)]
     return [*given[:3], *sorted(found, key=lambda item: (-(item.score or 0.0), item.id))[:3]]

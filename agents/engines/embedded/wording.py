@@ -16,6 +16,7 @@ from ....knowledge.ontology import shipped_ontology
 from ....knowledge.patient.asked import COMMON
 from ....knowledge.text import terms
 from ...tasks import ClaimDraft
+from .record import said_of_case
 
 _Key: TypeAlias = tuple[str, str, object, str, str]
 
@@ -81,7 +82,7 @@ def _shared(item: Evidence, question: str, by_id: Mapping[str, Evidence]) -> int
 def _in_common(item: Evidence, words: frozenset[str]) -> int:
     """How many of the words stand in the name and the sentence; with the words of its finding's name and one more where
     all of that name is among them."""
-    if item.value is None and not (item.kind == "passage" and item.source.kind == "case"):
+    if item.value is None and not said_of_case(item):
         return 0
     named = [name for name in _called().get(item.finding, ()) if name and name <= words]
     own = {*terms(item.name.replace("_", " ")), *terms(item.content)}.union(*named)

@@ -14,15 +14,20 @@ from polyclinic.core.case import Case
 from polyclinic.core.errors import InputError
 from polyclinic.evals.benchmark import Benchmark
 from polyclinic.evals.benchmarks.table import BENCHMARKS, benchmark
-from polyclinic.evals.sample import Answer, Answers, Boxes, Letter, Points, Sample
+from polyclinic.evals.places import read_truth
+from polyclinic.evals.sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample
 
 WITH_DATA = {
     "agentclinic", "bioasq-factoid", "bioasq-list", "bioasq-yesno", "mediq", "medmcqa", "mmlu_medical", "pubmedqa",
-    "vqa_rad-open", "vqa_rad-yesno",
+    "vqa_rad-open", "vqa_rad-yesno", "blood_cells", "brain_tumour", "brain_tumour-type", "haemorrhage", "nuclei",
+    "pneumonia", "vessels_chase", "vessels_drive",
 }  # fmt: skip
+OF_FOLDERS = {"blood_cells", "brain_tumour", "brain_tumour-type", "haemorrhage", "pneumonia", "vessels_chase",
+              "vessels_drive"}  # fmt: skip
+"""Sets without a file of records: what lies in their folders is what there is. See test_tool_sets.py."""
 OF_TEXT = {"agentclinic", "bioasq-factoid", "bioasq-list", "bioasq-yesno", "mediq", "medmcqa", "medqa",
            "medxpertqa-text", "mmlu_medical", "pubmedqa"}  # fmt: skip
-TARGETS = {"choice": Letter, "answer": Answer, "answers": Answers, "boxes": Boxes, "points": Points}
+TARGETS = {"choice": Letter, "answer": Answer, "answers": Answers, "boxes": Boxes, "points": Points, "mask": Mask}
 
 
 def loaded(each: Benchmark, data: Path) -> list[Sample]:
@@ -52,6 +57,9 @@ def fits(sample: Sample) -> bool:
         case Points(points=points):
             width, height = size_of(case)
             return all(0 <= x <= width and 0 <= y <= height for _, (x, y) in points)
+        case Mask():
+            truth = read_truth(target)
+            return truth.shape == size_of(case)[::-1] and bool((truth > 0).any())
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -108,7 +116,7 @@ def main_files(each: Benchmark, data: Path) -> list[Path]:
     return [file for file in sorted(path.rglob("*")) if file.suffix in {".json", ".csv"}]
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", sorted(set(BENCHMARKS) - OF_FOLDERS))
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", "[1]", "null", "{", '{"a": 1}', '[{"a": 1}]', "a,b\n1,2\n", "a\tb\n1\t2\n", "\x00", "\ud800"],
@@ -130,7 +138,7 @@ def test_a_missing_set_is_named(name: str, tmp_path: Path) -> None:
         list(each.samples(tmp_path / "missing"))
 
 
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in OF_TEXT])
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in OF_TEXT | OF_FOLDERS])
 def test_a_picture_that_is_not_there_is_named(name: str, copied: Path) -> None:
     each = benchmark(name)
     images = [image for sample in loaded(each, copied) for image in sample.case.all_images()]

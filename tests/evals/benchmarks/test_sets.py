@@ -106,10 +106,10 @@ def test_agentclinic_tells_by_topic_and_strikes_out_the_diagnosis(fixtures: Path
     wrist, spoon = loaded("agentclinic", fixtures)
     assert wrist.target == Answer(accepted=("Broken radius (BR)", "Broken radius", "BR"))
     assert wrist.case.context == ("40-year-old male. Primary symptom: Sore wrist",)
-    assert wrist.known["history: other symptoms"] == "Swelling; Bruise"
-    assert wrist.known["history: present illness"] == "He fell two days ago."
-    assert wrist.known["examination: vital signs"] == "temperature: 36.6°C; heart rate: 70 bpm"
-    assert wrist.known["test: imaging"] == "wrist x-ray: findings: A line across the radius"
+    assert wrist.known["history: other symptoms"] == "other symptoms: Swelling; Bruise"
+    assert wrist.known["history: present illness"] == "present illness: He fell two days ago."
+    assert wrist.known["examination: vital signs"] == "vital signs: temperature: 36.6°C; heart rate: 70 bpm"
+    assert wrist.known["test: imaging"] == "imaging: wrist x-ray: findings: A line across the radius"
     assert spoon.case.question == "Assess the patient who asks whether it is […]. What is the diagnosis?"
     assert spoon.case.context == ("50-year-old female. Primary symptom: […], she says",)
     assert without("Asthma, asthmatic", wordings("asthma")) == "[…], asthmatic"

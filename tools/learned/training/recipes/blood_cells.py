@@ -8,7 +8,6 @@ picture's own part.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,18 @@ from ....card import Detection, Figure
 from ...blood_cells import COUNT_ERROR, COUNTS, LABELS, NAME, SETTINGS, expected_number, find_cells, overlaps, shrunk
 from ...cards import TrainedOn
 from ...network import Network
+from .. import sets
 from ..augment import log_uniform, piece
 from ..intervals import figure, figure_of
-from ..items import Item, find_folder
+from ..items import Item
 from ..loop import Batch, Watch, fit
 from ..recipe import Recipe, Scores
+from ..sets import cells_in
 
 STEPS, BATCH, SIDE_PX = 1000, 10, 160
 MOST = {"RBC": 70, "WBC": 12, "platelet": 30}
 """How many cells per picture and kind are kept for the figures, surest first."""
 
-WRITTEN = {"RBC": "RBC", "WBC": "WBC", "Platelets": "platelet"}
 SMALLEST_PART = 0.4
 """A cell cut by the edge of a training piece counts where this share of its box is left; below it is left out."""
 
@@ -59,15 +59,7 @@ class BloodCellRecipe(Recipe):
     input_shape = (3, 64, 64)
 
     def items(self, data: Path) -> list[Item]:
-        folder = find_folder(data, "bccd_blood", holding="Annotations")
-        return [
-            Item(
-                id=path.stem,
-                group=SAME_FIELD.get(path.stem, path.stem),
-                files={"picture": path, "boxes": folder / "Annotations" / f"{path.stem}.xml"},
-            )
-            for path in sorted((folder / "JPEGImages").glob("*.jpg"))
-        ]
+        return sets.blood_cells(data)
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
         pictures = [shrunk(_opened(item.files["picture"])) for item in items]
@@ -119,9 +111,6 @@ class BloodCellRecipe(Recipe):
         for label in LABELS:
             found |= calibrated(label, _table(scores, label), np.array(scores[f"{label} truth"]))
         return {name: round(value, 4) for name, value in found.items()}
-
-
-SAME_FIELD = {"BloodImage_00038": "BloodImage_00037"}
 
 
 class CellNet(nn.Module):  # type: ignore[misc]
@@ -195,13 +184,9 @@ def _opened(path: Path) -> NDArray[np.uint8]:
 
 def _cells(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The labelled boxes (n, 4) in px and their kinds (n,), without empty boxes."""
-    boxes, kinds = [], []
-    for cell in ET.parse(path).iter("object"):  # noqa: S314 - the user's own data
-        corners = [float(cell.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "ymin", "xmax", "ymax")]
-        if corners[2] > corners[0] and corners[3] > corners[1]:
-            boxes.append(corners)
-            kinds.append(LABELS.index(WRITTEN[cell.findtext("name", "")]))
-    return np.array(boxes).reshape(-1, 4), np.array(kinds, dtype=np.int64)
+    cells = cells_in(path)
+    boxes = np.array([box for _, box in cells]).reshape(-1, 4)
+    return boxes, np.array([LABELS.index(label) for label, _ in cells], dtype=np.int64)
 
 
 def _scaled(

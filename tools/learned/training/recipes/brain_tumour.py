@@ -14,15 +14,15 @@ from ...brain_tumour import FINDINGS, NAME, SETTINGS, TYPES, framed, look, proba
 from ...cards import TrainedOn
 from ...framing import Frame
 from ...network import Network
+from .. import sets
 from ..augment import blurred_or_noisy, log_uniform, piece, uneven
 from ..intervals import figure
-from ..items import Item, find_folder
+from ..items import Item
 from ..loop import Batch, Watch, fit, outline_and_type
 from ..nets import UNet
 from ..recipe import Recipe, Scores
 
 STEPS, BATCH = 800, 8
-COLOURS = {"glioma": (0, 255, 255), "meningioma": (255, 255, 0), "pituitary adenoma": (255, 0, 255)}
 
 
 class BrainTumourRecipe(Recipe):
@@ -42,13 +42,7 @@ class BrainTumourRecipe(Recipe):
     input_shape = (1, SETTINGS["side_px"], SETTINGS["side_px"])
 
     def items(self, data: Path) -> list[Item]:
-        folder = find_folder(data, "mri_brisc_seg", holding="masks")
-        items = []
-        for path in sorted((folder / "images").glob("*.png")):
-            masks = folder / "masks" / path.name
-            kind = TYPES[int(np.bincount(_types(masks).ravel(), minlength=4)[1:].argmax())]
-            items.append(Item(id=path.stem, group=path.stem, kind=kind, files={"picture": path, "types": masks}))
-        return items
+        return sets.tumours(data)
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
         stacks = [_stack(item) for item in items]
@@ -100,14 +94,7 @@ def _grey(path: Path) -> NDArray[np.float32]:
 
 def _types(path: Path) -> NDArray[np.uint8]:
     """Types (H, W) from a mask in colours: 0 none, then the TYPES from 1."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        rgb = np.asarray(picture.convert("RGB")).astype(np.int16)
-    types = np.zeros(rgb.shape[:2], dtype=np.uint8)
-    for number, name in enumerate(TYPES, 1):
-        types[np.abs(rgb - np.array(COLOURS[name])).sum(axis=2) < 150] = number
-    return types
+    return sets.typed(path, [sets.TUMOURS[name] for name in TYPES], sets.TUMOUR_TOLERANCE)
 
 
 def _stack(item: Item) -> tuple[NDArray[np.float32], int]:

@@ -16,19 +16,16 @@ from ....card import Figure
 from ...cards import TrainedOn
 from ...haemorrhage import NAME, SETTINGS, TYPES, brain_mask, framed, look
 from ...network import Network
+from .. import sets
 from ..augment import blurred_or_noisy, log_uniform, piece
 from ..intervals import figure, figure_of
-from ..items import Item, find_folder
+from ..items import Item
 from ..loop import Batch, Watch, fit, outline_and_type
 from ..nets import UNet
 from ..recipe import Recipe, Scores
 
 STEPS, BATCH = 600, 6
 PASTED = 0.5
-COLOURS = {
-    "epidural": (255, 0, 0), "intraparenchymal": (0, 0, 255), "intraventricular": (255, 255, 0),
-    "subarachnoid": (0, 255, 255), "subdural": (0, 255, 0),
-}  # fmt: skip
 _INSIDE = [TYPES.index(name) + 1 for name in ("intraparenchymal", "intraventricular", "subarachnoid")]
 """Types that may be pasted anywhere in the brain; the others lie along the skull."""
 
@@ -50,12 +47,7 @@ class HaemorrhageRecipe(Recipe):
     input_shape = (3, SETTINGS["side_px"], SETTINGS["side_px"])
 
     def items(self, data: Path) -> list[Item]:
-        folder = find_folder(data, "ct_brain_hemorrhage_seg", holding="masks")
-        items = []
-        for path in sorted((folder / "images").glob("*.png")):
-            masks = folder / "masks" / path.name
-            items.append(Item(id=path.stem, group=path.stem[:3], kind="", files={"picture": path, "types": masks}))
-        return items
+        return sets.haemorrhages(data)
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
         stacks = [_stack(item) for item in items]
@@ -98,14 +90,7 @@ def _values(path: Path) -> NDArray[np.float32]:
 
 def _types(path: Path) -> NDArray[np.uint8]:
     """Types (H, W) from a mask in colours: 0 none, then the TYPES from 1."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        rgb = np.asarray(picture.convert("RGB")).astype(np.int16)
-    types = np.zeros(rgb.shape[:2], dtype=np.uint8)
-    for number, name in enumerate(TYPES, 1):
-        types[np.abs(rgb - np.array(COLOURS[name])).sum(axis=2) < 120] = number
-    return types
+    return sets.typed(path, [sets.BLEEDS[name] for name in TYPES], sets.BLEED_TOLERANCE)
 
 
 def _stack(item: Item) -> NDArray[np.float32]:

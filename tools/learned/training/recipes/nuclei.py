@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from ....imaging.raster import without_equal_channels
 from ...cards import TrainedOn
 from ...network import Network
 from ...nuclei import COUNT_ERROR, NAME, SETTINGS, inscribed_diameter, nuclei, signal
+from .. import sets
 from ..augment import blurred_or_noisy, log_uniform, piece
 from ..intervals import figure
-from ..items import Item, find_folder
+from ..items import Item
 from ..loop import Batch, Watch, dice_and_cross_entropy, fit
 from ..nets import UNet
 from ..recipe import Recipe, Scores
@@ -54,21 +54,7 @@ class NucleiRecipe(Recipe):
     input_shape = (3, 64, 64)
 
     def items(self, data: Path) -> list[Item]:
-        folder = find_folder(data, "nuclei_dsb2018", holding="counts.csv")
-        with (folder / "counts.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [
-            Item(
-                id=Path(row["filename"]).stem,
-                group=Path(row["filename"]).stem,
-                kind=row["kind"],
-                files={
-                    "picture": folder / "images" / row["filename"],
-                    "labels": folder / "instance_labels" / row["filename"],
-                },
-            )
-            for row in rows
-        ]
+        return sets.nuclei(data)
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
         stacks = {kind: [_stack(item) for item in items if item.kind == kind] for kind in ("stained", "grayscale")}

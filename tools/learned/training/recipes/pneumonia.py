@@ -19,12 +19,12 @@ from ...cards import TrainedOn
 from ...lung_boxes import find_lungs
 from ...network import Network
 from ...pneumonia import NAME, SETTINGS, both_ways, brightness, features, logits, probability, said
+from .. import sets
 from ..intervals import figure, figure_of
-from ..items import Item, find_folder
+from ..items import Item
 from ..loop import Watch
 from ..recipe import Recipe, Scores
 
-KINDS = {"pneumonia": "pneumonia", "no_finding": "no finding"}
 PENALTY = 0.1
 BRIGHTNESS_PENALTY = 1.0
 PARTS = 10
@@ -59,12 +59,7 @@ class PneumoniaRecipe(Recipe):
     input_shape = (1, 1, sum(_sizes()))
 
     def items(self, data: Path) -> list[Item]:
-        folder = find_folder(data, "cxr_nih_pneumonia_normal", holding="images")
-        return [
-            Item(id=path.stem, group=path.stem.split("_")[-2], kind=kind, files={"picture": path})
-            for start, kind in KINDS.items()
-            for path in sorted((folder / "images").glob(f"{start}_*.jpg"))
-        ]
+        return sets.chests(data)
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
         rows = []

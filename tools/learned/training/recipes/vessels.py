@@ -16,9 +16,10 @@ from ...cards import TrainedOn
 from ...framing import resampled
 from ...network import Network
 from ...vessels import DENSITY_ERROR, NAME, SETTINGS, framed, vessel_mask
+from .. import sets
 from ..augment import blurred_or_noisy, log_uniform, piece
 from ..intervals import figure
-from ..items import Item, find_folder, try_folder
+from ..items import Item
 from ..loop import Batch, Watch, dice_and_cross_entropy, fit
 from ..nets import UNet
 from ..recipe import Recipe, Scores
@@ -43,30 +44,11 @@ class VesselRecipe(Recipe):
     input_shape = (2, 64, 64)
 
     def items(self, data: Path) -> list[Item]:
-        folder = find_folder(data, "fundus_chasedb1", holding="Image_01L_1stHO.png")
-        return [
-            Item(
-                id=path.stem,
-                group=path.stem[:-1],
-                files={
-                    "picture": path,
-                    "vessels": path.with_name(f"{path.stem}_1stHO.png"),
-                    "second": path.with_name(f"{path.stem}_2ndHO.png"),
-                },
-            )
-            for path in sorted(folder.glob("Image_*.jpg"))
-        ]
+        return sets.chase(data)
 
     def others(self, data: Path) -> dict[str, list[Item]]:
-        folder = try_folder(data, "fundus_drive", holding="training/1st_manual")
-        pictures = sorted((folder / "training/images").glob("*_training.png")) if folder else []
-        manual = {path: path.parents[1] / "1st_manual" / f"{path.stem[:2]}_manual1.gif" for path in pictures}
-        return {
-            "DRIVE, training part": [
-                Item(id=path.stem, group=path.stem, files={"picture": path, "vessels": manual[path]})
-                for path in pictures
-            ]
-        } if pictures else {}  # fmt: skip
+        items = sets.drive(data)
+        return {"DRIVE, training part": items} if items else {}
 
     def fit(self, items: Sequence[Item], seed: int, progress: Watch, device: str) -> Any:
         stacks = [_stack(item) for item in items]

@@ -1,0 +1,131 @@
+"""What a benchmark shares with what agents can look up or are told: held back from every arm, and reported.
+
+A passage is held back when it says nearly the same as the question of a sample or as a text that comes with it
+(`knowledge/index/near_duplicates`), or when it was cut from a document that a sample is made of. The evidence that a
+question asks for is not held back: to find it is the task. All samples of the set count, whatever part of it is run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from ..agents.prompts import handbook
+from ..agents.roles import load_roles
+from ..core.errors import InputError, SetupError
+from ..core.frozen import Frozen
+from ..knowledge.index.joined import Joined
+from ..knowledge.index.near_duplicates import ByShingle
+from ..knowledge.text import sentences
+from .sample import Sample
+
+FILE = "leakage.json"
+
+
+class HeldBack(Frozen):
+    """A passage that no arm may find, and the samples it says nearly the same as."""
+
+    passage: str
+    title: str
+    samples: tuple[str, ...]
+
+
+class Leakage(Frozen):
+    """What was compared for one benchmark and what came of it. `prompts` are samples that the agents' prompts hold."""
+
+    benchmark: str
+    samples: int
+    store: str
+    searched: int
+    held_back: tuple[HeldBack, ...] = ()
+    prompts: tuple[str, ...] = ()
+    repeated: tuple[tuple[str, ...], ...] = Field(default=())
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words."""
+        touched = {name for passage in self.held_back for name in passage.samples}
+        told = f"{len(self.prompts)} of them stand in the agents' prompts" if self.prompts else ""
+        told = told or "none of them stands in the agents' prompts"
+        again = sum(map(len, self.repeated)) - len(self.repeated)
+        return (
+            f"{self.benchmark}: {self.samples:,} samples were compared with {self.searched:,} passages; "
+            f"{len(self.held_back):,} that say nearly the same as {len(touched):,} of the samples were held back from "
+            f"every arm; {told}" + (f"; {again:,} samples repeat another one's question" if again else "") + "."
+        )
+
+
+def held_back(store: Joined, benchmark: str, samples: Sequence[Sample], out: Path) -> Joined:
+    """The store without what the samples hold; what that is is written to `out`/leakage.json. Raises SetupError."""
+    texts = {sample.id: texts_of(sample) for sample in samples}
+    documents = [name for sample in samples for name in sample.made_of]
+    without = store.without([text for own in texts.values() for text in own], documents)
+    _write(out, found_in(store, without, benchmark, texts))
+    return without
+
+
+def texts_of(sample: Sample) -> tuple[str, ...]:
+    """What must not be found word for word: the question, and the texts that came with it."""
+    return (sample.case.question, *sample.case.context)
+
+
+def found_in(store: Joined, without: Joined, benchmark: str, texts: Mapping[str, Sequence[str]]) -> Leakage:
+    """What `without` holds back of `store`, and which of the samples' `texts` it overlaps with."""
+    names = [name for name, own in texts.items() for _ in own]
+    said = ByShingle(text for own in texts.values() for text in own)
+
+    def alike(text: str) -> set[str]:
+        return {names[number] for number in said.overlapping(text)}
+
+    gone = tuple(
+        HeldBack(
+            passage=passage.id, title=passage.title[:120],
+            samples=tuple(sorted(alike(passage.text) | alike(passage.title))),
+        )
+        for passage in without.held_back()
+    )  # fmt: skip
+    prompts = [handbook(), *(role.prompt for role in load_roles())]
+    pieces = [text[start:end] for text in prompts for start, end in sentences(text)]
+    told = set[str]().union(*map(alike, pieces))
+    same: dict[tuple[str, ...], list[str]] = {}
+    for name, own in texts.items():
+        same.setdefault(tuple(" ".join(text.lower().split()) for text in own), []).append(name)
+    return Leakage(
+        benchmark=benchmark, samples=len(texts), store=without.version, searched=store.size, held_back=gone,
+        prompts=tuple(sorted(told)), repeated=tuple(tuple(group) for group in same.values() if len(group) > 1),
+    )  # fmt: skip
+
+
+def leakages(folders: Iterable[Path]) -> tuple[Leakage, ...]:
+    """What was held back in finished runs, each benchmark once. Raises InputError for a damaged file."""
+    found: dict[str, Leakage] = {}
+    for folder in folders:
+        for each in _read(folder / FILE):
+            found.setdefault(each.benchmark, each)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _read(path: Path) -> tuple[Leakage, ...]:
+    if not path.exists():
+        return ()
+    try:
+        return tuple(Leakage.model_validate(each) for each in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            expected=f"what a run wrote in {path}", got=str(error)[:80], fix="type the same polyclinic eval run again"
+        ) from error
+
+
+def _write(out: Path, own: Leakage) -> None:
+    others = {each.benchmark: each for each in _read(out / FILE)}
+    told = [each.model_dump(mode="json") for _, each in sorted((others | {own.benchmark: own}).items())]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SetupError(
+            expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
+        ) from error

@@ -1,0 +1,87 @@
+"""The logs that inspect-ai writes of a run: which are finished, the rows in them, several as one. It runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import InputError, MissingExtraError, SetupError
+from .outcomes import Row
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog
+
+LOGS = "logs"
+KEY = "polyclinic"
+"""Under which a row lies in the metadata of inspect's samples."""
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError without inspect-ai."""
+    try:
+        import inspect_ai  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtraError.of("inspect-ai", "eval") from None
+
+
+def rows_of(folders: Sequence[Path]) -> list[Row]:
+    """The rows of finished runs, of one or of several shards: of each benchmark and arm the newest finished log.
+
+    Raises InputError for a folder without one.
+    """
+    check_installed()
+    from inspect_ai.log import read_eval_log
+
+    places = [place for folder in folders for _, place in sorted(newest_logs(folder).items())]
+    return [row for place in places for row in rows_in(read_eval_log(place))]
+
+
+def newest_logs(folder: Path) -> dict[str, str]:
+    """Of each benchmark and arm, by inspect's name of the task, where the newest finished log of a run lies.
+
+    Raises InputError for a folder without one, MissingExtraError without inspect-ai.
+    """
+    check_installed()
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    newest: dict[str, str] = {}
+    logs = list_eval_logs(str(folder / LOGS)) if (folder / LOGS).is_dir() else []
+    for place in sorted(logs, key=lambda log: log.name):  # names begin with the time
+        header = read_eval_log(place, header_only=True)
+        if header.status == "success" and "arm" in (header.eval.metadata or {}):
+            newest[header.eval.task] = place.name
+    if not newest:
+        raise InputError(
+            expected=f"finished logs in {folder / LOGS}", got="none",
+            fix="type polyclinic eval run … --out " + str(folder),
+        )  # fmt: skip
+    return newest
+
+
+def rows_in(log: EvalLog) -> list[Row]:
+    """The rows in one of inspect's logs. Raises SetupError for a log that was not finished."""
+    if log.status != "success" or log.samples is None:
+        raise SetupError(
+            expected="a finished evaluation", got=f"one that is {log.status}: {log.error.message if log.error else ''}",
+            fix="type the same polyclinic eval run again: it goes on where it was",
+        )  # fmt: skip
+    rows = (Row.model_validate(sample.metadata[KEY]) for sample in log.samples)
+    return sorted(rows, key=lambda row: (row.benchmark, row.arm, row.sample, row.epoch))
+
+
+def join(places: Sequence[str], out: Path) -> None:
+    """Write to the folder `out` one log with the samples of all, its metrics worked out again by inspect."""
+    from inspect_ai.log import read_eval_log, recompute_metrics, write_eval_log
+
+    logs = [read_eval_log(place) for place in places]
+    whole = logs[0]
+    whole.samples = sorted(
+        (sample for log in logs for sample in log.samples or []), key=lambda sample: (str(sample.id), sample.epoch)
+    )
+    names = sorted({str(sample.id) for sample in whole.samples})
+    whole.eval.dataset.sample_ids, whole.eval.dataset.samples = list(names), len(names)
+    if whole.results is not None:
+        whole.results.total_samples = whole.results.completed_samples = len(whole.samples)
+    recompute_metrics(whole)
+    write_eval_log(whole, str(out / Path(places[0]).name))

@@ -1,0 +1,94 @@
+"""The shards of one run as one run: logs joined, traces beside them. It asks nobody and judges nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InputError, SetupError
+from .leakage import FILE as LEAKAGE
+from .logs import LOGS, join, newest_logs
+from .run import PLAN, RUNS
+
+
+def merge(shards: Sequence[Path], out: Path) -> int:
+    """Write to `out` what one run without shards would have left there, and return how many logs that is.
+
+    Traces are hard links where the file system allows it, else copies. Raises InputError unless the folders are all
+    the shards of one plan, each once and finished with the same benchmarks and arms, and `out` is new or empty.
+    """
+    plan = _whole([_plan(folder) for folder in shards], shards)
+    logs = [newest_logs(folder) for folder in shards]
+    _check_same(logs, shards)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(expected="a new folder", got=f"{out}, which is not empty", fix="name another with --out")
+    try:
+        for folder in shards:
+            if (folder / RUNS).is_dir():
+                shutil.copytree(folder / RUNS, out / RUNS, copy_function=_linked, dirs_exist_ok=True)
+        (out / LOGS).mkdir(parents=True, exist_ok=True)
+        if (shards[0] / LEAKAGE).exists():
+            shutil.copyfile(shards[0] / LEAKAGE, out / LEAKAGE)
+        for task in logs[0]:
+            join([found[task] for found in logs], out / LOGS)
+        (out / PLAN).write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SetupError(
+            expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
+        ) from error
+    return len(logs[0])
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError) as error:
+        raise InputError(
+            expected=f"the folder of a run, with {PLAN}", got=str(folder), fix="name what --out named"
+        ) from error
+
+
+def _whole(plans: Sequence[dict[str, Any]], shards: Sequence[Path]) -> dict[str, Any]:
+    """The plan of all shards together. Raises InputError when they are not the parts of one."""
+    first = plans[0]
+    for plan, folder in zip(plans, shards, strict=True):
+        unlike = [name for name in first if name != "shard" and plan.get(name) != first[name]]
+        if unlike:
+            raise InputError(
+                expected=f"shards of the run in {shards[0]}",
+                got=f"{folder}, with another {' and '.join(unlike)}", fix="name the shards of one run",
+            )  # fmt: skip
+    parts = first["shard"][1]
+    there = sorted(plan["shard"][0] for plan in plans)
+    if any(plan["shard"][1] != parts for plan in plans) or there != list(range(1, parts + 1)):
+        raise InputError(
+            expected=f"each of the {parts} shards once",
+            got=", ".join(f"{plan['shard'][0]}/{plan['shard'][1]}" for plan in plans),
+            fix="run the missing ones, and name every folder once",
+        )  # fmt: skip
+    return first | {"shard": [1, 1]}
+
+
+def _check_same(logs: Sequence[dict[str, Any]], shards: Sequence[Path]) -> None:
+    for found, folder in zip(logs, shards, strict=True):
+        unlike = sorted(found.keys() ^ logs[0].keys())
+        if unlike:
+            raise InputError(
+                expected=f"the same benchmarks and arms in {shards[0]} and {folder}",
+                got=f"only one of them with {', '.join(unlike)}", fix="finish both with the same options",
+            )  # fmt: skip
+
+
+def _linked(source: str, target: str) -> None:
+    """One of two shards' files: blobs are named by what they hold, so one that is there already is the same."""
+    if os.path.exists(target):
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

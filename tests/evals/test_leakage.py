@@ -1,0 +1,84 @@
+"""Test items in an index: held back from every arm, and named in the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polyclinic.core.case import Case
+from polyclinic.core.errors import InputError
+from polyclinic.evals.leakage import FILE, held_back, leakages
+from polyclinic.evals.sample import Letter, Sample
+from polyclinic.knowledge.index.joined import Joined, shipped_index
+from polyclinic.knowledge.index.search import Index
+from polyclinic.knowledge.store import Passage, Query
+
+QUESTION = "Does early mobilisation after hip fracture surgery shorten the stay in hospital?"
+ABSTRACT = "Of 212 patients operated on for hip fracture, those mobilised within a day went home after 6 days."
+
+
+def sample(name: str = "one", question: str = QUESTION, **changes: object) -> Sample:
+    case = Case(id=name, question=question, options={"A": "yes", "B": "no"}, context=(ABSTRACT,))
+    return Sample(case=case, target=Letter(letter="A"), group=name, **changes)  # type: ignore[arg-type]
+
+
+def passage(name: str, text: str, title: str = "", document: str = "other") -> Passage:
+    return Passage(
+        id=name, title=title, text=text, document=document, source="s", domains=("general_medicine",), licence="CC0",
+        citation="an invented source",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store() -> Joined:
+    planted = Index([
+        passage("planted", f"Quiz of the week. {QUESTION} The answer is yes."),
+        passage("abstract", f"{ABSTRACT} The authors conclude that it does."),
+        passage("own", "Conclusions on walking soon after an operation.", document="3141"),
+        passage("harmless", "Hip fracture surgery is done within two days where it can be."),
+    ])  # fmt: skip
+    return Joined(planted, shipped_index())
+
+
+def test_a_planted_item_is_found_by_no_search_and_reported(store: Joined, tmp_path: Path) -> None:
+    query = Query(text=QUESTION, limit=8)
+    assert "planted" in {hit.passage.id for hit in store.search(query)}
+    without = held_back(store, "quiz", [sample(made_of=("3141",))], tmp_path)
+    found = {hit.passage.id for hit in without.search(query)}
+    assert not found & {"planted", "abstract", "own"}
+    assert "harmless" in found
+    (told,) = leakages([tmp_path])
+    assert {each.passage: each.samples for each in told.held_back} == {
+        "abstract": ("one",), "own": (), "planted": ("one",),
+    }  # fmt: skip
+    assert told.searched == 4 + shipped_index().size
+    assert "3 that say nearly the same as 1 of the samples were held back" in told.sentence
+    assert without.version == told.store != store.version
+
+
+def test_the_whole_set_counts_and_repeated_questions_are_told(store: Joined, tmp_path: Path) -> None:
+    held_back(
+        store, "quiz", [sample("one"), sample("two"), sample("three", "Is it raining in the north today?")], tmp_path
+    )
+    (told,) = leakages([tmp_path])
+    assert told.repeated == (("one", "two"),)
+    assert {name for each in told.held_back for name in each.samples} == {"one", "three", "two"}
+
+
+def test_several_benchmarks_stand_beside_each_other(store: Joined, tmp_path: Path) -> None:
+    for name in ("b", "a", "b"):
+        held_back(store, name, [sample()], tmp_path)
+    assert [told.benchmark for told in leakages([tmp_path, tmp_path / "none"])] == ["a", "b"]
+
+
+def test_a_question_that_the_prompts_hold_is_told(store: Joined, tmp_path: Path) -> None:
+    asked = "An honest abstention is better than a guess, is it not?"
+    held_back(store, "quiz", [sample("one", asked)], tmp_path)
+    assert leakages([tmp_path])[0].prompts == ("one",)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("[{]")
+    with pytest.raises(InputError, match=r"what a run wrote in .*leakage.json"):
+        leakages([tmp_path])

@@ -1,0 +1,82 @@
+"""Shards joined into one run: the same rows, the same traces, and an error for what does not belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polyclinic.core.errors import InputError
+from polyclinic.core.runs import verify_run
+from polyclinic.core.settings import Settings
+from polyclinic.evals.benchmarks.table import benchmark
+from polyclinic.evals.leakage import leakages
+from polyclinic.evals.logs import newest_logs, rows_of
+from polyclinic.evals.merge import merge
+from polyclinic.evals.run import Plan, run
+
+inspect_ai = pytest.importorskip("inspect_ai", reason="needs the extra [eval]")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # streams inspect leaves open
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("inspect_clean"),
+]
+
+ARMS = ("embedded", "majority")
+
+
+@pytest.fixture(scope="module")
+def shards(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three shards of eleven samples."""
+    folders = [tmp_path_factory.mktemp(f"shard{n}") for n in (1, 2, 3)]
+    for n, folder in enumerate(folders, start=1):
+        run([benchmark("pubmedqa")], ARMS, data, folder, Settings(), Plan(limit=11, shard=(n, 3)))
+    return folders
+
+
+def test_the_whole_holds_every_row_and_every_trace(shards: list[Path], tmp_path: Path) -> None:
+    from inspect_ai.log import read_eval_log
+
+    out = tmp_path / "whole"
+    assert merge([shards[2], shards[0], shards[1]], out) == len(ARMS)
+    key = "arm", "sample"
+    rows = rows_of([out])
+    parts = sorted((row for folder in shards for row in rows_of([folder])), key=lambda row: (row.arm, row.sample))
+    assert [row.model_dump(include=set(key)) for row in rows] == [row.model_dump(include=set(key)) for row in parts]
+    assert rows == parts
+    for row in rows:
+        assert row.arm == "majority" or verify_run(out / row.said.trace) > 3
+    assert leakages([out]) == leakages(shards)
+    log = read_eval_log(newest_logs(out)["pubmedqa-majority"])
+    assert log.results is not None
+    right = sum(row.outcome == "right" for row in rows if row.arm == "majority") / 11
+    assert log.results.total_samples == 11
+    assert log.results.scores[0].metrics["accuracy"].value == pytest.approx(right)
+
+
+def test_a_shard_that_is_missing_or_named_twice_is_told(shards: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"each of the 3 shards once; got 1/3, 2/3; run the missing ones"):
+        merge(shards[:2], tmp_path / "out")
+    with pytest.raises(InputError, match=r"got 1/3, 2/3, 2/3"):
+        merge([shards[0], shards[1], shards[1]], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_of_another_run_are_refused(shards: list[Path], data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    run([benchmark("pubmedqa")], ARMS, data, other, Settings(), Plan(limit=12, shard=(3, 3)))
+    with pytest.raises(InputError, match=r"with another limit; name the shards of one run"):
+        merge([*shards[:2], other], tmp_path / "out")
+    fewer = tmp_path / "fewer"
+    run([benchmark("pubmedqa")], ARMS[:1], data, fewer, Settings(), Plan(limit=11, shard=(3, 3)))
+    with pytest.raises(InputError, match=r"only one of them with pubmedqa-majority"):
+        merge([*shards[:2], fewer], tmp_path / "out")
+
+
+def test_nothing_is_written_over(shards: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("mine")
+    with pytest.raises(InputError, match=r"a new folder; got .*, which is not empty"):
+        merge(shards, tmp_path)
+    with pytest.raises(InputError, match=r"the folder of a run, with plan.json"):
+        merge([tmp_path], tmp_path / "out")

@@ -1,0 +1,96 @@
+"""Figures of a set against their definitions: COCO's average precision, AUROC, means over groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polyclinic.evals.metrics.detection import mean_average_precision
+from polyclinic.evals.outcomes import Outcome, Place, Row, Said
+from polyclinic.evals.set_scores import curve, set_scores
+
+BOX = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 5), st.integers(1, 5)).map(
+    lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
+)
+PLACES = st.lists(
+    st.builds(Place, label=st.sampled_from("ab"), box=BOX, score=st.sampled_from([0.1, 0.5, 0.9])), max_size=5
+)
+PICTURES = st.lists(st.tuples(PLACES, PLACES), min_size=1, max_size=4)
+
+
+def row(number: int, outcome: Outcome = "right", group: str = "", **more: object) -> Row:
+    given = {"scores": {}, "said": Said(), "target": "A: yes"} | more
+    return Row.model_validate(
+        {"benchmark": "quiz", "arm": "one", "sample": f"s{number}", "group": group or f"g{number}", "shown": "",
+         "outcome": outcome} | given
+    )  # fmt: skip
+
+
+@given(PICTURES, st.lists(st.integers(0, 3), min_size=1, max_size=6))
+def test_precision_of_drawn_pictures_is_that_of_these_pictures(
+    pictures: list[tuple[list[Place], list[Place]]], drawn: list[int]
+) -> None:
+    index = np.array([number % len(pictures) for number in drawn], dtype=np.int64)
+    truth, said = [there for there, _ in pictures], [found for _, found in pictures]
+    got = curve("a", truth, said).precision(index)
+    expected = mean_average_precision(
+        [[(place.label, place.box) for place in truth[k] if place.label == "a"] for k in index],
+        [[(place.label, place.box, place.score) for place in said[k]] for k in index],
+    ).at_50
+    assert got == pytest.approx(expected, nan_ok=True, abs=1e-12)
+
+
+def test_boxes_of_a_set_have_a_precision_for_each_label() -> None:
+    red, white = Place(label="a", box=(0, 0, 4, 4)), Place(label="b", box=(6, 6, 9, 9))
+    rows = [
+        row(1, there=(red, white), said=Said(boxes=(red, white))),
+        row(
+            2, "wrong", there=(red,), said=Said(boxes=(red.model_copy(update={"box": (20, 20, 24, 24), "score": 0.5}),))
+        ),
+        row(3, "abstained", there=(red,)),
+    ]
+    found = set_scores(rows)
+    assert found["b AP at IoU 0.5"].value == pytest.approx(1.0)
+    assert found["a AP at IoU 0.5"].value == pytest.approx(51 / 101)
+    assert found["mAP at IoU 0.5"].value == pytest.approx((1 + 51 / 101) / 2)
+    assert found["mAP at IoU 0.5"].n == 2
+
+
+def test_what_was_left_out_lowers_the_mean_over_all() -> None:
+    rows = [row(1, scores={"Dice": 0.8}), row(2, scores={"Dice": 0.6}), row(3, "abstained")]
+    found = set_scores(rows)
+    assert found["mean Dice"].value == pytest.approx(0.7)
+    assert found["mean Dice over all"].value == pytest.approx(1.4 / 3)
+    assert "mean Dice over all" not in set_scores(rows[:2])
+
+
+def test_intervals_are_drawn_over_groups() -> None:
+    values = [0.1, 0.2, 0.15, 0.8, 0.9, 0.85] * 3
+    alone = set_scores([row(k, scores={"Dice": v}) for k, v in enumerate(values)])["mean Dice"]
+    grouped = set_scores([row(k, group=str(v > 0.5), scores={"Dice": v}) for k, v in enumerate(values)])["mean Dice"]
+    assert alone.value == grouped.value
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_probabilities_count_whether_anything_was_claimed_or_not() -> None:
+    listed = [("A: yes", 0.9), ("A: yes", 0.6), ("A: yes", 0.3), ("B: no", 0.2), ("B: no", 0.4)]
+    rows = [
+        row(
+            number,
+            "abstained" if chance == 0.6 else "right",
+            target=target,
+            said=Said(chances={"A": chance, "B": 1 - chance}),
+        )
+        for number, (target, chance) in enumerate(listed)
+    ]
+    found = set_scores(rows)
+    assert found["AUROC"].value == pytest.approx(5 / 6)
+    assert found["accuracy of the likeliest option"].value == pytest.approx(4 / 5)
+    assert found["share of pictures it decides"].value == pytest.approx(4 / 5)
+    assert found["AUROC"].n == 5
+
+
+def test_rows_without_numbers_have_no_figures() -> None:
+    assert set_scores([row(1), row(2, "failed")]) == {}
