@@ -97,7 +97,7 @@ def said_of(report: Report, records: Sequence[Record], *, folder: Path, root: Pa
         answer=report.answer,
         confidence=report.confidence,
         silence=silence,
-        why=next(iter(report.limitations), "") if silence else "",
+        why=_why(report, records) if silence else "",
         cited=tuple(sorted(documents)),
         claims=len(report.claims),
         unsupported=unsupported,
@@ -109,6 +109,12 @@ def said_of(report: Report, records: Sequence[Record], *, folder: Path, root: Pa
         trace=folder.relative_to(root).as_posix(),
         boxes=places_in(report),
     )
+
+
+def _why(report: Report, records: Sequence[Record]) -> str:
+    """What an abstention says, else the first limitation that is not the engine's standing caveat."""
+    caveat = records[0].request["config"]["caveat"]
+    return report.answer or next((note for note in report.limitations if note != caveat), "")
 
 
 def places_in(report: Report) -> tuple[Place, ...] | None:

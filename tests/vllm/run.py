@@ -2,6 +2,7 @@
 
     .venv/bin/python tests/vllm/run.py [PYTEST ARGUMENTS]     what `make test-vllm` does
     .venv/bin/python tests/vllm/run.py --figures              prints the prefix cache's share instead
+    .venv/bin/python tests/vllm/run.py --evaluations DATA     prints what becomes of a hundred samples by every arm
 
 The environment and the models are kept in the cache folder (environment.py says where), so the second run starts with
 the server. The tests find it by $VLLM_TEST_URL; with that set by hand, pytest alone is enough.
@@ -58,6 +59,9 @@ def main(arguments: list[str]) -> int:
             if arguments == ["--figures"]:
                 print(f"== figures of {url}", flush=True)
                 work = [sys.executable, str(HERE / "figures.py"), url]
+            elif arguments[:1] == ["--evaluations"]:
+                print(f"== evaluations on {url}", flush=True)
+                work = [sys.executable, str(HERE / "evaluations.py"), url, *arguments[1:]]
             else:
                 print(f"== pytest against {url}", flush=True)
                 work = [sys.executable, "-m", "pytest", str(HERE), *arguments]
