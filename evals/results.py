@@ -20,7 +20,7 @@ from ..core.errors import InputError
 from .metrics.sets import step_accuracy
 from .outcomes import ANSWERED, OUTCOMES, Outcome, Row
 from .set_scores import SetScore, set_scores
-from .statistics.intervals import Statistic, interval, wilson
+from .statistics.intervals import Statistic, share_interval
 from .statistics.paired import Difference, McNemar, difference, holm, mcnemar
 from .statistics.selective import Bin, Point, aurc, brier, calibration_error, reliability, risk_coverage
 
@@ -278,12 +278,8 @@ def share_right(rows: Sequence[Row]) -> Share:
 
 
 def _share_of(good: Sequence[bool], groups: Sequence[str]) -> Share:
-    right = np.array(good, dtype=np.bool_)
-    if len(set(groups)) == len(groups):
-        low, high = wilson(int(right.sum()), len(right))
-    else:
-        low, high = interval(lambda index: float(right[index].mean()), groups)
-    return Share(right=int(right.sum()), n=len(right), low=low, high=high)
+    low, high = share_interval(good, groups)
+    return Share(right=sum(good), n=len(good), low=low, high=high)
 
 
 def _mean_of(values: Sequence[float]) -> float:

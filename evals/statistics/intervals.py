@@ -19,10 +19,26 @@ Statistic: TypeAlias = Callable[[Index], float]
 DRAWS = 2000
 
 
-def wilson(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+FEW_GROUPS = 10
+
+
+def share_interval(right: Sequence[bool], groups: Sequence[str]) -> tuple[float, float]:
+    """The interval of the share that is right: Wilson's of items that are groups of their own, else over groups.
+
+    Of fewer than FEW_GROUPS groups, and where all or none is right, draws say too little: then it is Wilson's with as
+    many items as there are groups, as if all items of a group had one fate.
+    """
+    share, independent = float(np.mean(right)) if len(right) else 0.0, len(set(groups))
+    if independent < FEW_GROUPS or independent == len(groups) or share in (0.0, 1.0):
+        return wilson(share * independent, independent)
+    good = np.array(right, dtype=np.bool_)
+    return interval(lambda index: float(good[index].mean()), groups)
+
+
+def wilson(right: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
     """The score interval of a share (Wilson 1927), without continuity correction; (0, 1) of no items.
 
-    For items that are independent: of grouped ones it is too narrow, and `interval` is the one to take.
+    For items that are independent: of grouped ones it is too narrow, and `share_interval` is the one to take.
     """
     if not 0 <= right <= n:
         raise InputError(expected="0 ≤ right ≤ n", got=f"{right} of {n}", fix="count the right among the items")

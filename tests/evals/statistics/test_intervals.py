@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError
-from polyclinic.evals.statistics.intervals import interval, percentiles, quantile, resamples, wilson
+from polyclinic.evals.statistics.intervals import interval, percentiles, quantile, resamples, share_interval, wilson
 from polyclinic.tools.learned.training.intervals import interval as interval_of_cards
 
 GROUPS = st.lists(st.sampled_from(["p1", "p10", "p2", "Ä", ""]), min_size=1, max_size=30)
@@ -99,3 +99,18 @@ def test_draws_without_a_figure_are_left_out() -> None:
     assert percentiles(np.array([1.0, math.nan, 3.0]), 0.5) == (1.5, 2.5)
     with pytest.raises(InputError, match="one item or more"):
         interval(spread, [])
+
+
+def test_a_share_of_few_or_like_groups_is_as_wide_as_the_groups_are_few() -> None:
+    alone = [str(number) for number in range(40)]
+    right = [number % 4 != 0 for number in range(40)]
+    assert share_interval(right, alone) == wilson(30, 40)
+    pairs = [str(number // 2) for number in range(40)]
+    assert share_interval([False] * 40, pairs) == wilson(0, 20)
+    assert share_interval([True] * 40, pairs) == wilson(20, 20)
+    low, high = share_interval([True, True, True, False], ["a"] * 4)
+    assert low < 0.75 < high
+    assert high - low > 0.7
+    bootstrapped = share_interval(right, pairs)
+    assert bootstrapped == interval(lambda index: float(np.array(right)[index].mean()), pairs)
+    assert share_interval([], []) == (0.0, 1.0)
