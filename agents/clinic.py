@@ -231,6 +231,11 @@ class Clinic:
         finally:
             run.close()
 
+    @property
+    def configuration(self) -> str:
+        """A hash of all that can change an answer besides the case."""
+        return digest(self._config(()))
+
     def _config(self, notes: Iterable[str]) -> dict[str, Json]:
         """All that can change an answer besides the case, and the notes that came of taking it in."""
         return {

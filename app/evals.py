@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,11 +130,15 @@ def compare(
         )
     for benchmark, arm in shared:
         found = pair(before[benchmark, arm], after[benchmark, arm])
+        left = len(before[benchmark, arm]) + len(after[benchmark, arm]) - 2 * found.n
         typer.echo(
             f"{benchmark}, {arm}: first minus second {found.difference.value:+.3f} "
-            f"({found.difference.low:+.3f} to {found.difference.high:+.3f}), n = {found.n}; only first right "
-            f"{found.test.only_first}, only second right {found.test.only_second}, exact p = {found.test.p:.2g}"
+            f"({found.difference.low:+.3f} to {found.difference.high:+.3f}), n = {found.n}; groups for the first "
+            f"{found.test.only_first}, for the second {found.test.only_second}, exact p = {found.test.p:.2g}"
+            + (f"; {left} answers of one run alone are left out" if left else "")
         )
+    for benchmark, arm in sorted(before.keys() ^ after.keys()):
+        typer.echo(f"{benchmark}, {arm}: in one run only")
 
 
 @evals.command()
@@ -182,6 +187,12 @@ def plan(
     from ..evals.statistics.power import detectable_difference
 
     found = detectable_difference(n, discordance=discordance, alpha=alpha, power=power)
+    if math.isnan(found):
+        raise InputError(
+            expected=f"enough samples to show a difference where {discordance:g} of them are right by one arm alone",
+            got=f"{n:,}: not even the greatest difference there can be would be found",
+            fix="type a larger number of samples",
+        )  # fmt: skip
     typer.echo(
         f"{n:,} samples show a difference of {found:.3f} or more (exact paired test, error {alpha:g}, power {power:g}, "
         f"{discordance:g} of the samples right by one arm alone)."

@@ -77,6 +77,13 @@ def scale(samples: int, concurrency: int, latency_s: float) -> None:
     print(f"without the start {whole - start:.1f} s, {(whole - start) / ideal:.3f} x ideal")
 
 
+def timed(arguments: list[str]) -> float:
+    """The seconds that a command takes."""
+    started = time.perf_counter()
+    subprocess.run(arguments, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
 def unpriced(folder: Path) -> list[dict[str, Any]]:
     """Rows without what differs between two runs of the same: seconds, and the names of folders."""
     return [row.model_dump(exclude={"said": {"seconds", "trace"}}) for row in rows_of([folder])]
@@ -89,17 +96,16 @@ def kills(samples: int, concurrency: int, latency_s: float, times: int, seed: in
     with tempfile.TemporaryDirectory() as folder, serving(config) as double:
         data = write_records(Path(folder) / "data", samples)
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
-        started = time.perf_counter()
-        subprocess.run(command(data, whole, double.url, concurrency), check=True, capture_output=True)
-        seconds = time.perf_counter() - started
-        asked_alone = len(double.log())
+        one = [*command(data, Path(folder) / "one", double.url, concurrency), "--limit", "1"]
+        start, seconds = timed(one), timed(command(data, whole, double.url, concurrency))
+        asked_alone = len(double.log()) - CALLS_IN_A_ROW - (len(config.team) - 1) * 2
         double.reset()
         done = 0
         while done < times:
             child = subprocess.Popen(
                 command(data, killed, double.url, concurrency), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            time.sleep(moments.uniform(1.5, 4.0) + seconds / times * moments.random())
+            time.sleep(start + moments.uniform(-0.5, 2.0) * (seconds - start) / times)
             if child.poll() is not None:
                 break
             os.kill(child.pid, signal.SIGKILL)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,7 +27,7 @@ from .interview import asking
 from .outcomes import Row, Said, said_of
 from .sample import Letter, Sample
 from .short_cut import Brightness
-from .tool_arm import PREFIX, cited_by_team, constant, tool_arm
+from .tool_arm import PREFIX, check_pictures, cited_by_team, constant, tool_arm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Team(Arm):
 
     @property
     def identity(self) -> str:  # type: ignore[override]
-        return f"{self.clinic.engine.identity}, {self.clinic.arrangement}"
+        return f"{self.clinic.engine.identity}, {self.clinic.arrangement}, {self.clinic.configuration}"
 
     async def answer(self, sample: Sample, folder: Path, *, root: Path) -> Said:
         try:
@@ -134,6 +135,7 @@ AS_DIFFERENT = 0.7
 """The temperature of self-consistency where the settings say 0: Wang et al. 2023 use 0.5 to 0.7."""
 
 MOST_SAMPLES = 64
+SELF_CONSISTENCY = "self-consistency"
 
 
 def _self_consistent(making: Making) -> Arm:
@@ -157,6 +159,11 @@ def samples_for(*, team: Sequence[Said], single: Sequence[Said]) -> int:
     prompt = sum(said.prompt_tokens for said in single) / len(single)
     written = sum(said.completion_tokens for said in single) / len(single)
     return max(1, min(MOST_SAMPLES, round((tokens - prompt) / max(1.0, written))))
+
+
+def _tool(name: str, making: Making) -> Arm:
+    check_pictures(name, making.samples)
+    return tool_arm(name, making.settings)
 
 
 def _majority(making: Making) -> Arm:
@@ -200,7 +207,7 @@ ARMS: dict[str, ArmType] = {
         summary="one agent alone, with every tool and all that can be looked up", served=True,
         make=lambda making: _clinic(making, arrangement="single"),
     ),
-    "self-consistency": ArmType(
+    SELF_CONSISTENCY: ArmType(
         summary="the single agent's most frequent answer at the team's tokens (run team and single first)",
         served=True, make=_self_consistent,
     ),
@@ -211,7 +218,7 @@ def arm(name: str) -> ArmType:
     """The arm called `name`; `tool:NAME` is an expert tool by itself. Raises InputError when there is none."""
     if name.startswith(PREFIX):
         tool = name.removeprefix(PREFIX)
-        return ArmType(summary=f"the tool {tool}", served=False, make=lambda making: tool_arm(tool, making.settings))
+        return ArmType(summary=f"the tool {tool}", served=False, make=partial(_tool, tool))
     if name not in ARMS:
         raise InputError(
             expected="one of the arms " + ", ".join([*ARMS, f"{PREFIX}NAME"]),

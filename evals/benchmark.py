@@ -39,6 +39,8 @@ class Benchmark:
             return found
         if data.exists() and data.name == Path(self.place).name:
             return data
+        if data.name == Path(self.place).parent.name and (data / Path(self.place).name).exists():
+            return data / Path(self.place).name
         raise InputError(
             expected=f"{self.published_as} at {self.place} in the folder of the data sets",
             got=f"no such file in {str(data)!r}" if data.is_dir() else f"{str(data)!r}, which is no folder",

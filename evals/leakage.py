@@ -1,14 +1,15 @@
 """What a benchmark shares with what agents can look up or are told: held back from every arm, and reported.
 
-A passage is held back when it says nearly the same as the question of a sample or as a text that comes with it
-(`knowledge/index/near_duplicates`), or when it was cut from a document that a sample is made of. The evidence that a
+A passage is held back when it says nearly the same as the question of a sample, as a text that comes with it or as one
+that the set gives as its explanation (`knowledge/index/near_duplicates`), or when it was cut from a document that a
+sample is made of. The evidence that a
 question asks for is not held back: to find it is the task. All samples of the set count, whatever part of it is run.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 from pydantic import Field
@@ -48,32 +49,53 @@ class Leakage(Frozen):
     def sentence(self) -> str:
         """All of it in words."""
         touched = {name for passage in self.held_back for name in passage.samples}
+        found = (
+            f"{len(self.held_back):,} passages that say nearly the same as {len(touched):,} of the samples were held "
+            "back from every arm"
+            if self.held_back
+            else "no passage says nearly the same as one of them"
+        )
         told = f"{len(self.prompts)} of them stand in the agents' prompts" if self.prompts else ""
-        told = told or "none of them stands in the agents' prompts"
         again = sum(map(len, self.repeated)) - len(self.repeated)
         return (
-            f"{self.benchmark}: {self.samples:,} samples were compared with {self.searched:,} passages; "
-            f"{len(self.held_back):,} that say nearly the same as {len(touched):,} of the samples were held back from "
-            f"every arm; {told}" + (f"; {again:,} samples repeat another one's question" if again else "") + "."
+            f"{self.benchmark}: all {self.samples:,} samples of the set were compared with {self.searched:,} passages: "
+            f"{found}"
+            + (f"; {told}" if told else "")
+            + (f"; {again:,} repeat another one's text" if again else "")
+            + "."
         )
 
 
 def held_back(store: Joined, benchmark: str, samples: Sequence[Sample], out: Path) -> Joined:
-    """The store without what the samples hold; what that is is written to `out`/leakage.json. Raises SetupError."""
+    """The store without what the samples hold; what that is is written to `out`/leakage.json.
+
+    Raises InputError where the run in `out` looked things up in another store, SetupError where it cannot be written.
+    """
     texts = {sample.id: texts_of(sample) for sample in samples}
     documents = [name for sample in samples for name in sample.made_of]
     without = store.without([text for own in texts.values() for text in own], documents)
-    _write(out, found_in(store, without, benchmark, texts))
+    before = next((each.store for each in _read(out / FILE) if each.benchmark == benchmark), without.version)
+    if before != without.version:
+        raise InputError(
+            expected=f"the knowledge of the run in {out}", got="another index, or another version of one",
+            fix="name another folder with --out, or give the same --knowledge",
+        )  # fmt: skip
+    pictured = {sample.id for sample in samples if sample.case.images}
+    _write(out, found_in(store, without, benchmark, texts, pictured=pictured))
     return without
 
 
 def texts_of(sample: Sample) -> tuple[str, ...]:
-    """What must not be found word for word: the question, and the texts that came with it."""
-    return (sample.case.question, *sample.case.context)
+    """What must not be found word for word: the question, the texts that came with it, and those that give the answer
+    away."""
+    return (sample.case.question, *sample.case.context, *sample.gives_away)
 
 
-def found_in(store: Joined, without: Joined, benchmark: str, texts: Mapping[str, Sequence[str]]) -> Leakage:
-    """What `without` holds back of `store`, and which of the samples' `texts` it overlaps with."""
+def found_in(
+    store: Joined, without: Joined, benchmark: str, texts: Mapping[str, Sequence[str]], *, pictured: Set[str]
+) -> Leakage:
+    """What `without` holds back of `store`, and which of the samples' `texts` it overlaps with. Samples with pictures
+    repeat nothing: many ask one question of each picture."""
     names = [name for name, own in texts.items() for _ in own]
     said = ByShingle(text for own in texts.values() for text in own)
 
@@ -92,7 +114,8 @@ def found_in(store: Joined, without: Joined, benchmark: str, texts: Mapping[str,
     told = set[str]().union(*map(alike, pieces))
     same: dict[tuple[str, ...], list[str]] = {}
     for name, own in texts.items():
-        same.setdefault(tuple(" ".join(text.lower().split()) for text in own), []).append(name)
+        if name not in pictured:
+            same.setdefault(tuple(" ".join(text.lower().split()) for text in own), []).append(name)
     return Leakage(
         benchmark=benchmark, samples=len(texts), store=without.version, searched=store.size, held_back=gone,
         prompts=tuple(sorted(told)), repeated=tuple(tuple(group) for group in same.values() if len(group) > 1),

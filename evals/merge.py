@@ -57,7 +57,7 @@ def _whole(plans: Sequence[dict[str, Any]], shards: Sequence[Path]) -> dict[str,
     """The plan of all shards together. Raises InputError when they are not the parts of one."""
     first = plans[0]
     for plan, folder in zip(plans, shards, strict=True):
-        unlike = [name for name in first if name != "shard" and plan.get(name) != first[name]]
+        unlike = [name for name in first if name not in ("shard", "arms") and plan.get(name) != first[name]]
         if unlike:
             raise InputError(
                 expected=f"shards of the run in {shards[0]}",

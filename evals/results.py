@@ -14,14 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from .metrics.sets import step_accuracy
 from .outcomes import ANSWERED, OUTCOMES, Outcome, Row
 from .set_scores import SetScore, set_scores
-from .statistics.intervals import Statistic, share_interval
-from .statistics.paired import Difference, McNemar, difference, holm, mcnemar
+from .statistics.intervals import share_interval
+from .statistics.paired import Difference, McNemar, difference_of_shares, holm, mcnemar_of
 from .statistics.selective import Bin, Point, aurc, brier, calibration_error, reliability, risk_coverage
 
 MOST_VALUES = 24
@@ -47,13 +46,16 @@ class Share:
 class Result:
     """One arm on one benchmark. Scores are those of `set_scores`; costs are means over all samples.
 
-    `bins` and `curve` are of the answers with a confidence; coverage is a share of all samples that were asked.
+    `n` are samples times epochs; `taught` arms were made from these very samples. `bins` and `curve` are of the answers
+    with a confidence; coverage is a share of all samples that were asked.
     """
 
     benchmark: str
     arm: str
     n: int
+    samples: int
     groups: int
+    taught: bool
     outcomes: Mapping[Outcome, int]
     over_all: Share
     over_answered: Share
@@ -72,12 +74,14 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """Two arms on the samples both were asked, the first minus the second, right over all; p is adjusted (Holm)."""
+    """Two arms on the samples both were asked, the first minus the second, right over all; p is adjusted (Holm). The
+    test counts `groups` of like samples."""
 
     benchmark: str
     first: str
     second: str
     n: int
+    groups: int
     test: McNemar
     difference: Difference
     adjusted_p: float
@@ -116,8 +120,9 @@ def results(rows: Iterable[Row]) -> tuple[Result, ...]:
 
 
 def compared(rows: Iterable[Row]) -> tuple[Paired, ...]:
-    """Every pair of arms of each benchmark with samples in common, adjusted within the benchmark."""
-    groups = by_arm(rows)
+    """Every pair of arms of each benchmark with samples in common, adjusted within the benchmark; without arms that
+    were made from the very samples."""
+    groups = {key: group for key, group in by_arm(rows).items() if not _taught(group)}
     found: list[Paired] = []
     for name in dict.fromkeys(benchmark for benchmark, _ in groups):
         arms = [arm for benchmark, arm in groups if benchmark == name]
@@ -132,17 +137,29 @@ def compared(rows: Iterable[Row]) -> tuple[Paired, ...]:
 
 
 def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
-    """Two arms on the samples and epochs both have. Raises InputError where they share none."""
+    """Two arms on the samples and epochs both have. Raises InputError where they share none.
+
+    McNemar's test is over groups of like samples, the epochs of a sample among them: a group counts for the arm with
+    more right in it. Of samples that stand alone it is McNemar's over samples.
+    """
     theirs = {(row.sample, row.epoch): row for row in second}
     both = [(row, theirs[row.sample, row.epoch]) for row in first if (row.sample, row.epoch) in theirs]
     if not both:
         raise InputError(expected="two arms with samples in common", got="none", fix="compare runs of one benchmark")
     a, b = (np.array([rows[place].outcome == "right" for rows in both]) for place in (0, 1))
-    test = mcnemar(a.tolist(), b.tolist())
+    groups = [row.group for row, _ in both]
+    balance: Counter[str] = Counter()
+    for group, one, other in zip(groups, a.tolist(), b.tolist(), strict=True):
+        balance[group] += int(one) - int(other)
+    test = mcnemar_of(sum(net > 0 for net in balance.values()), sum(net < 0 for net in balance.values()))
     return Paired(
-        benchmark=first[0].benchmark, first=first[0].arm, second=second[0].arm, n=len(both), test=test,
-        difference=difference(_mean(a), _mean(b), [row.group for row, _ in both]), adjusted_p=test.p,
+        benchmark=first[0].benchmark, first=first[0].arm, second=second[0].arm, n=len(both), groups=len(balance),
+        test=test, difference=difference_of_shares(a, b, groups), adjusted_p=test.p,
     )  # fmt: skip
+
+
+def _taught(rows: Iterable[Row]) -> bool:
+    return any(row.said.trained_on_these == "yes" for row in rows)
 
 
 def _asked(rows: Iterable[Row]) -> set[tuple[str, int]]:
@@ -151,10 +168,6 @@ def _asked(rows: Iterable[Row]) -> set[tuple[str, int]]:
 
 def _adjusted(found: Paired, p: float) -> Paired:
     return Paired(**{**vars(found), "adjusted_p": p})
-
-
-def _mean(values: NDArray[np.bool_]) -> Statistic:
-    return lambda index: float(values[index].mean())
 
 
 def by_arm(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -182,7 +195,9 @@ def _result(rows: Sequence[Row]) -> Result:
         benchmark=rows[0].benchmark,
         arm=rows[0].arm,
         n=len(rows),
+        samples=len({row.sample for row in rows}),
         groups=len({row.group for row in rows}),
+        taught=_taught(rows),
         outcomes={outcome: counts[outcome] for outcome in OUTCOMES},
         over_all=share_right(rows),
         over_answered=share_right(answered),

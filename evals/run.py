@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..core.canonical import digest
-from ..core.errors import InputError, SetupError
+from ..core.errors import InputError, PolyclinicError, RunLockedError, SetupError
 from ..core.settings import Settings
 from ..knowledge.index.folder import open_index
 from ..knowledge.index.joined import Joined, shipped_index
 from .arm import Arm
-from .arms import Making, arm
+from .arms import SELF_CONSISTENCY, Making, arm
 from .benchmark import Benchmark
 from .leakage import held_back
 from .logs import KEY, LOGS, check_installed, rows_in
@@ -72,7 +72,7 @@ def run(
 ) -> list[Row]:
     """Every row of every benchmark and arm. Raises InputError for data, arms or a folder that cannot be used, and
     MissingExtraError without inspect-ai."""
-    makers = {name: arm(name) for name in arms}
+    makers = {name: arm(name) for name in sorted(arms, key=lambda name: name == SELF_CONSISTENCY)}
     check_installed()
     samples = {each.name: list(each.samples(each.at(data))) for each in benchmarks}
     for each in benchmarks:
@@ -89,7 +89,9 @@ def run(
                 settings=settings, samples=samples[each.name], runs=out / RUNS / each.name / name,
                 knowledge=store, concurrency=plan.concurrency, before=own,
             )  # fmt: skip
-            own += _evaluated(each, name, maker.make(making), mine, out=out, plan=plan, watch=watch)
+            made = maker.make(making)
+            _check_arm(out, each.name, name, made.identity)
+            own += _evaluated(each, name, made, mine, out=out, plan=plan, watch=watch)
         rows += own
     return rows
 
@@ -114,6 +116,7 @@ def _take_up(out: Path, samples: Mapping[str, Sequence[Sample]], plan: Plan) -> 
                 fix="name another folder with --out, or give the same options and data",
             )  # fmt: skip
         sets = known["sets"] | sets
+        wanted["arms"] = known.get("arms", {})
     try:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(wanted | {"sets": sets}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -121,6 +124,20 @@ def _take_up(out: Path, samples: Mapping[str, Sequence[Sample]], plan: Plan) -> 
         raise SetupError(
             expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
         ) from error
+
+
+def _check_arm(out: Path, benchmark: str, name: str, identity: str) -> None:
+    """Write down who answers, or check that it is who did. Raises InputError: its answers would be another's."""
+    path = out / PLAN
+    plan = json.loads(path.read_text(encoding="utf-8"))
+    known = plan.setdefault("arms", {}).setdefault(f"{benchmark}, {name}", identity)
+    if known != identity:
+        raise InputError(
+            expected=f"the arm {name} as it was when the run in {out} began",
+            got="another model, sampling, index, set of tools or version of polyclinic",
+            fix="name another folder with --out, or give the same options",
+        )  # fmt: skip
+    path.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _evaluated(
@@ -135,13 +152,18 @@ def _evaluated(
 
     by_id = {sample.id: sample for sample in samples}
     done = itertools.count(1)
+    stopped: list[PolyclinicError] = []
 
     @solver(name=f"polyclinic_{name.replace('-', '_')}")
     def asked() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             sample = by_id[str(state.sample_id)]
             folder = out / RUNS / benchmark.name / name / f"{sample.id}-{state.epoch}"
-            said = await made.answer(sample, folder, root=out)
+            try:
+                said = await made.answer(sample, folder, root=out)
+            except PolyclinicError as error:
+                stopped.append(error)
+                raise
             row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch, root=out)
             state.metadata[KEY] = row.model_dump(mode="json")
             state.output.completion = row.shown
@@ -168,4 +190,16 @@ def _evaluated(
         fail_on_error=True, display="none", log_level="warning", ctl_server=False, log_realtime=False,
         metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
     )  # fmt: skip
+    if stopped:
+        raise _plain(stopped[0], out)
     return rows_in(log)
+
+
+def _plain(error: PolyclinicError, out: Path) -> PolyclinicError:
+    """What stopped a run, as it concerns who started the run."""
+    if not isinstance(error, RunLockedError):
+        return error
+    return SetupError(
+        expected=f"one run at a time into {out}", got="another one that is writing there",
+        fix="wait until it ends, or name another folder with --out",
+    )  # fmt: skip

@@ -88,7 +88,8 @@ class Sample:
     `group` names what makes samples alike (patient, image, document): intervals are drawn over groups. `facets` are
     what tables are split by, such as modality and department. `gold` names the evidence the answer rests on, as the
     benchmark does (PMIDs). `asked_with` names what samples count together under (a pair, the steps of one picture).
-    `made_of` names the documents the sample was written from, which nobody may look up.
+    `made_of` names the documents the sample was written from, and `gives_away` holds texts of the set that tell its
+    answer, such as an explanation: nobody may look them up, and they are no part of the case.
     `known` is what a patient or a chart would say when it is asked for: topic to text, none of it part of the case.
     `sought` is for expert tools that answer by themselves.
     """
@@ -99,6 +100,7 @@ class Sample:
     facets: Mapping[str, str] = field(default_factory=dict)
     gold: tuple[str, ...] = ()
     made_of: tuple[str, ...] = ()
+    gives_away: tuple[str, ...] = ()
     asked_with: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
     sought: Sought = Sought()

@@ -16,6 +16,15 @@ from .outcomes import Outcome, Row, Said
 from .places import LEAST_SURE, judged_boxes, judged_mask, judged_points, shown_places, there
 from .sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample
 
+RIGHT = {
+    "answer": "one of the accepted answers, as VQA and SQuAD compare texts.",
+    "answers": "every item of the list and no other.",
+    "mask": "a Dice of 0.5 or more; the mean scores say more.",
+    "boxes": "every box met by one of its label at IoU 0.5 and no other, rare with many boxes: read the scores.",
+    "points": "every point met by one of its label and no other; read the scores.",
+}
+"""When an answer counts as right, by the kind of task; that of a choice goes without saying."""
+
 
 def shown_target(sample: Sample) -> str:
     """What is right, as one line."""

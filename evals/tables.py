@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..tools.card import Figure
+from .arms import MOST_SAMPLES
 from .outcomes import OUTCOMES, Row
 from .report.choices import SILENT, Letters, Matrix
 from .report.summary import About, Summary, summaries
@@ -55,14 +56,26 @@ def known(about: About | None) -> list[str]:
         return []
     tried = "" if about.tried else " The loader was never run on the published set before."
     lines = [f"{about.summary[:1].upper()}{about.summary[1:]}. {about.citation}. Licence: {about.licence}.{tried}"]
+    lines += [f"Right: {about.right}"] if about.right else []
     return lines + ([f"Traps: {about.traps}"] if about.traps else [])
 
 
 def doubts(found: Summary) -> list[str]:
     """What makes figures mean less than they seem to."""
-    if not found.taught:
-        return []
-    return [f"Made from these very samples, so that its figures measure nothing: {', '.join(found.taught)}."]
+    lines = []
+    if found.taught:
+        lines.append(
+            f"Made from these very samples, so that their figures measure nothing: {', '.join(found.taught)}. They are "
+            "left out where arms are tested against each other."
+        )
+    tokens = {each.arm: each.tokens for each in found.results}
+    team, own = tokens.get("team", 0.0), tokens.get("self-consistency", 0.0)
+    if team and own:
+        lines.append(
+            f"Self-consistency used {100 * own / team:.0f} % of the team's tokens"
+            + (f": more than {MOST_SAMPLES} samples are not asked for at once." if own < 0.9 * team else ".")
+        )
+    return lines
 
 
 def tables(found: Summary) -> Iterator[Table]:
@@ -81,11 +94,16 @@ def accuracy(found: Sequence[Result]) -> Table:
         name="Accuracy and outcomes",
         head=["arm", "n", "right over all", "right of the answered", *(SHORT.get(name, name) for name in shown)],
         rows=[
-            [each.arm, f"{each.n:,}", share(each.over_all), share(each.over_answered),
-             *(f"{each.outcomes[name]:,}" for name in shown)]
+            [each.arm + (" (made from these samples)" if each.taught else ""), _asked(each), share(each.over_all),
+             share(each.over_answered), *(f"{each.outcomes[name]:,}" for name in shown)]
             for each in found
         ],
     )  # fmt: skip
+
+
+def _asked(found: Result) -> str:
+    epochs = found.n // found.samples
+    return f"{found.n:,}" if found.n == found.samples else f"{found.samples:,} × {epochs} epochs"
 
 
 def costs(found: Sequence[Result]) -> Table:
@@ -177,12 +195,14 @@ def togethers(found: Sequence[Sets]) -> tuple[Table, Table]:
 def pairs(found: Sequence[Paired]) -> Table:
     return Table(
         name="Arms against each other",
-        head=["first", "second", "n", "difference", "only first right", "only second right", "exact p", "p after Holm"],
+        head=["first", "second", "groups", "difference", "for the first", "for the second", "exact p", "p after Holm"],
         rows=[
-            [each.first, each.second, f"{each.n:,}", difference(each), f"{each.test.only_first:,}",
+            [each.first, each.second, f"{each.groups:,}", difference(each), f"{each.test.only_first:,}",
              f"{each.test.only_second:,}", f"{each.test.p:.2g}", f"{each.adjusted_p:.2g}"]
             for each in found
         ],
+        about="McNemar's exact test over groups of like samples: a sample by itself, else those of one picture or "
+        "patient, with all epochs. A group is for the arm that has more of it right.",
     )  # fmt: skip
 
 

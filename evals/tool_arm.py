@@ -109,6 +109,15 @@ def tool_arm(name: str, settings: Settings) -> ToolArm:
     return ToolArm(name=name, toolbox=toolbox, images_root=settings.root)
 
 
+def check_pictures(name: str, samples: Sequence[Sample]) -> None:
+    """Raise InputError where no sample has a picture for the tool."""
+    if samples and not any(sample.case.images for sample in samples):
+        raise InputError(
+            expected=f"a benchmark of pictures for the arm {PREFIX}{name}", got="one of texts alone",
+            fix="leave the arm out, or name another benchmark",
+        )  # fmt: skip
+
+
 def _taken_in(sample: Sample, store: ImageStore, images_root: Path | None) -> TakenIn:
     if not sample.case.images:
         raise InputError(expected="a case with an image", got="none", fix="ask a tool about a benchmark of pictures")

@@ -28,7 +28,7 @@ from ...core.case import Case
 from ...core.errors import InputError
 from ..benchmark import Benchmark, unreadable
 from ..sample import Answer, Answers, Letter, Sample
-from .records import YES_NO, Record, json_of, letter_for, samples_of
+from .records import YES_NO, Record, json_of, letter_for, samples_of, telling
 
 EXPECTED = "BioASQ questions"
 ENDING = "_golden.json"
@@ -71,6 +71,7 @@ def _made(kind: str, batch: str, record: dict[str, Any]) -> Iterator[Sample]:
         group=case.id,
         facets={"type": kind, "batch": batch},
         gold=tuple(pmids),
+        gives_away=telling(record.get("ideal_answer")),
     )
 
 

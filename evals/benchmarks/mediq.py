@@ -28,7 +28,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Sample
-from .records import case_id, chosen, lines, samples_of
+from .records import case_id, chosen, lines, samples_of, telling
 
 EXPECTED = "MediQ records"
 
@@ -51,6 +51,7 @@ def _made(record: dict[str, Any]) -> Iterator[Sample]:
         target=chosen(case.options, record["answer_idx"]),
         group=case.id,
         facets={"specialty": next(iter(record["patient"]["specialties"]), "none")},
+        gives_away=telling(record.get("explanation")),
         known={f"fact {number:02}": fact for number, fact in enumerate(facts, 1) if fact},
     )
 

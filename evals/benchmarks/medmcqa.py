@@ -22,7 +22,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Letter, Sample
-from .records import case_id, lettered, lines, samples_of
+from .records import case_id, lettered, lines, samples_of, telling
 
 EXPECTED = "MedMCQA records"
 LETTERS = {1: "A", 2: "B", 3: "C", 4: "D"}
@@ -41,6 +41,7 @@ def _made(record: dict[str, Any]) -> Iterator[Sample]:
         target=Letter(letter=LETTERS[record["cop"]]),
         group=case.id,
         facets={"subject": record["subject_name"]},
+        gives_away=telling(record.get("exp")),
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark, unreadable
 from ..sample import Sample
-from .records import Record, json_of, letter_for, samples_of
+from .records import Record, json_of, letter_for, samples_of, telling
 
 OPTIONS = {"A": "yes", "B": "no", "C": "maybe"}
 EXPECTED = "PubMedQA records by PMID"
@@ -50,7 +50,10 @@ def _made(named: tuple[str, dict[str, Any]]) -> Iterator[Sample]:
     pmid, record = named
     context = tuple(text for text in record["CONTEXTS"] if text.strip())
     case = Case(id=f"pubmedqa-{pmid}", question=record["QUESTION"], options=OPTIONS, context=context)
-    yield Sample(case=case, target=letter_for(OPTIONS, record["final_decision"]), group=pmid, made_of=(pmid,))
+    yield Sample(
+        case=case, target=letter_for(OPTIONS, record["final_decision"]), group=pmid, made_of=(pmid,),
+        gives_away=telling(record.get("LONG_ANSWER")),
+    )  # fmt: skip
 
 
 BENCHMARK = Benchmark(

@@ -138,6 +138,12 @@ def lettered(texts: Iterable[object]) -> dict[str, str]:
     return dict(zip(ascii_uppercase[: len(found)], found, strict=True))
 
 
+def telling(*texts: Any) -> tuple[str, ...]:
+    """The texts among these that say something, also those in lists: what a set adds as explanations."""
+    listed = (text for each in texts for text in (each if isinstance(each, list) else [each]))
+    return tuple(text.strip() for text in listed if isinstance(text, str) and text.strip())
+
+
 def letter_for(options: Mapping[str, str], text: object) -> Letter:
     """The letter of the one option that reads `text`. Raises ValueError for none or several."""
     wanted = str(text).strip().casefold()

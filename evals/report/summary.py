@@ -12,6 +12,7 @@ from .. import benchmarks
 from ..benchmarks.table import BENCHMARKS, benchmark
 from ..outcomes import Row
 from ..results import Facet, Paired, Result, Sets, compared, facets, results, sets
+from ..scoring import RIGHT
 from ..tool_arm import DATA_SET, PREFIX, figures_beside
 from .cases import Silence, Worst, silences, worst
 from .choices import Letters, Matrix, letters, matrices
@@ -19,9 +20,11 @@ from .choices import Letters, Matrix, letters, matrices
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What is known of a benchmark: a sentence, its licence and source, its traps, whether it was run for real."""
+    """What is known of a benchmark: a sentence, when an answer counts as right, its licence and source, its traps,
+    whether it was run for real."""
 
     summary: str
+    right: str
     licence: str
     citation: str
     traps: str
@@ -90,6 +93,6 @@ def about(name: str) -> About | None:
     file = import_module(f"{benchmarks.__name__}.{name.partition('-')[0]}")
     _, _, traps = (file.__doc__ or "").partition("Traps: ")
     return About(
-        summary=found.summary, licence=found.licence, citation=found.citation,
+        summary=found.summary, right=RIGHT.get(found.task, ""), licence=found.licence, citation=found.citation,
         traps=" ".join(traps.partition("\n\n")[0].split()), tried=found.tried,
     )  # fmt: skip

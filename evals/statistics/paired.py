@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from .intervals import DRAWS, Statistic, percentiles, resamples
+from .intervals import DRAWS, Statistic, percentiles, quantile, resamples
 
 Name = TypeVar("Name")
 
@@ -116,3 +117,22 @@ def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:
         least = max(least, min(1.0, (len(p_values) - place) * value))
         adjusted[name] = least
     return {name: adjusted[name] for name in p_values}
+
+
+def difference_of_shares(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], groups: Sequence[str], *, level: float = 0.95
+) -> Difference:
+    """`difference` of two shares that are right. Where every draw gives the same (no group differs, or all do alike),
+    the interval is the score interval of so many groups (Tango, Stat Med 1998;17:891-908): ± z²/(g + z²) around no
+    difference, and from ±1 down to (g - z²)/(g + z²) where one arm alone is always right."""
+
+    def mean(values: NDArray[np.bool_]) -> Statistic:
+        return lambda index: float(values[index].mean())
+
+    found = difference(mean(first), mean(second), groups, level=level)
+    if found.low < found.high:
+        return found
+    squared = quantile(level) ** 2
+    half = squared / (len(set(groups)) + squared)
+    low, high = found.value - half * (1.0 + abs(found.value)), found.value + half * (1.0 + abs(found.value))
+    return replace(found, low=max(-1.0, low), high=min(1.0, high))

@@ -112,7 +112,6 @@ def test_an_image_that_looks_like_another_kind_than_stated_is_the_first_thing_sa
     assert said.source.name == "image_quality"
 
 
-
 CURB = "Man of 70, confused, urea 8 mmol/L, RR 30, 95/60. What is the CURB-65 score?"
 
 

@@ -82,6 +82,7 @@ def test_a_plan_says_what_can_be_seen() -> None:
         (["run", "pubmedqa", "--data", ".", "--out", "o", "--shard", "3/2"], "--shard i/n"),
         (["run", "pubmedqa", "--data", "nowhere", "--out", "o"], "which is no folder"),
         (["report", "nowhere"], "finished logs"),
+        (["plan", "20"], "type a larger number of samples"),
     ],
 )
 def test_what_cannot_be_run_is_told(

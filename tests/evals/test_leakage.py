@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polyclinic.core.case import Case
+from polyclinic.core.case import Case, Image
 from polyclinic.core.errors import InputError
 from polyclinic.evals.leakage import FILE, held_back, leakages
 from polyclinic.evals.sample import Letter, Sample
@@ -53,7 +53,7 @@ def test_a_planted_item_is_found_by_no_search_and_reported(store: Joined, tmp_pa
         "abstract": ("one",), "own": (), "planted": ("one",),
     }  # fmt: skip
     assert told.searched == 4 + shipped_index().size
-    assert "3 that say nearly the same as 1 of the samples were held back" in told.sentence
+    assert "3 passages that say nearly the same as 1 of the samples were held back" in told.sentence
     assert without.version == told.store != store.version
 
 
@@ -82,3 +82,23 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("[{]")
     with pytest.raises(InputError, match=r"what a run wrote in .*leakage.json"):
         leakages([tmp_path])
+
+
+def test_an_explanation_that_tells_the_answer_is_held_back(store: Joined, tmp_path: Path) -> None:
+    told = "Hip fracture surgery is done within two days where it can be."
+    without = held_back(store, "quiz", [sample(gives_away=(told,))], tmp_path)
+    assert "harmless" in {passage.id for passage in without.held_back()}
+
+
+def test_a_run_does_not_change_its_index(store: Joined, tmp_path: Path) -> None:
+    held_back(store, "quiz", [sample()], tmp_path)
+    with pytest.raises(InputError, match=r"the knowledge of the run in .*; got another index"):
+        held_back(Joined(shipped_index()), "quiz", [sample()], tmp_path)
+
+
+def test_pictures_that_share_a_question_repeat_nothing(store: Joined, tmp_path: Path) -> None:
+    shown = [sample(name).case.model_copy(update={"images": (Image(path=f"{name}.png"),)}) for name in "ab"]
+    held_back(store, "quiz", [Sample(case=case, target=Letter(letter="A"), group=case.id) for case in shown], tmp_path)
+    (told,) = leakages([tmp_path])
+    assert told.repeated == ()
+    assert "no passage says nearly the same" not in told.sentence

@@ -107,3 +107,39 @@ def test_facets_have_a_table_of_their_own() -> None:
     text = page(rows)
     assert "| chest | 4 | 1.000" in text
     assert "| head | 4 | 0.000" in text
+
+
+def test_epochs_are_no_new_evidence() -> None:
+    def asked(epochs: int) -> list[Row]:
+        outcomes: dict[str, Outcome] = {f"s{n}": "right" if n < 12 else "wrong" for n in range(20)}
+        first = [row(name, good, epoch=e) for name, good in outcomes.items() for e in range(1, epochs + 1)]
+        return [*first, *(each.model_copy(update={"arm": "two", "outcome": "wrong"}) for each in first)]
+
+    (once,), (often,) = compared(asked(1)), compared(asked(8))
+    assert (once.test, once.groups, once.difference.value) == (often.test, often.groups, often.difference.value)
+    assert often.n == 160
+    assert "| one | 20 × 8 epochs |" in page(asked(8))
+
+
+def test_a_group_counts_for_the_arm_that_has_more_of_it_right() -> None:
+    first = [row(f"s{n}", "right", group="g1") for n in range(3)] + [row("t", "wrong", group="g2")]
+    second = [row(f"s{n}", "wrong", group="g1", arm="two") for n in range(3)] + [
+        row("t", "right", group="g2", arm="two")
+    ]
+    found = pair(first, second)
+    assert (found.test.only_first, found.test.only_second, found.groups) == (1, 1, 2)
+
+
+def test_arms_made_from_the_samples_are_marked_and_not_tested() -> None:
+    taught = Said(option="A", answer="yes", trained_on_these="yes")
+    rows = [row("a", "right"), row("a", "wrong", arm="two"), row("a", "right", arm="net", said=taught)]
+    assert {(each.first, each.second) for each in compared(rows)} == {("one", "two")}
+    text = page(rows)
+    assert "| net (made from these samples) |" in text
+    assert "figures measure nothing: net. They are left out" in text
+
+
+def test_what_self_consistency_cost_is_told() -> None:
+    team = row("a", "right", arm="team", said=Said(option="A", prompt_tokens=900, completion_tokens=100))
+    own = row("a", "right", arm="self-consistency", said=Said(option="A", prompt_tokens=500, completion_tokens=80))
+    assert "Self-consistency used 58 % of the team's tokens: more than 64 samples" in page([team, own])

@@ -16,7 +16,7 @@ import pytest
 
 from polyclinic.core.errors import InputError
 from polyclinic.core.runs import verify_run
-from polyclinic.core.settings import Settings
+from polyclinic.core.settings import Budget, Settings
 from polyclinic.evals.benchmarks.table import benchmark
 from polyclinic.evals.logs import LOGS, rows_of
 from polyclinic.evals.outcomes import Row
@@ -150,3 +150,20 @@ def test_what_a_server_does_wrong_is_an_outcome_of_its_own(data: Path, tmp_path:
     assert row.outcome == "unparsable"
     assert row.said.option is None
     assert row.said.why
+
+
+def test_another_configuration_into_the_same_folder_is_refused(data: Path, tmp_path: Path) -> None:
+    asked(data, tmp_path, arms=("embedded",), limit=2)
+    other = Settings(budget=Budget(calls=19))
+    with pytest.raises(InputError, match=r"the arm embedded as it was .*; got another model, sampling, index"):
+        run([PUBMEDQA], ("embedded",), data, tmp_path, other, Plan(limit=2))
+    assert len(asked(data, tmp_path, arms=("embedded",), limit=2)) == 2
+
+
+def test_a_tool_is_not_asked_about_texts(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a benchmark of pictures for the arm tool:nuclei; got one of texts alone"):
+        asked(data, tmp_path, arms=("tool:nuclei",), limit=2)
+
+
+def test_the_folder_of_a_set_is_as_good_as_that_of_all(data: Path) -> None:
+    assert PUBMEDQA.at(data / "pubmedqa") == PUBMEDQA.at(data)

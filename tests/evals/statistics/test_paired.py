@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError
-from polyclinic.evals.statistics.paired import difference, holm, mcnemar, mcnemar_of
+from polyclinic.evals.statistics.paired import difference, difference_of_shares, holm, mcnemar, mcnemar_of
 
 COUNTS = st.tuples(st.integers(0, 6), st.integers(0, 6))
 P_VALUES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.5, 1.0]))
@@ -117,3 +117,26 @@ def test_holm_by_hand() -> None:
     for value in (math.nan, -0.1, 1.1):
         with pytest.raises(InputError, match=r"p values in \[0, 1\]"):
             holm({"a": value})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        ([True] * 20, [True] * 20, -0.16112, 0.16112),
+        ([False] * 20, [True] * 20, -1.0, -0.67775),
+        ([True] * 20, [False] * 20, 0.67775, 1.0),
+    ],
+)
+def test_shares_that_always_differ_alike_have_tangos_interval(
+    first: list[bool], second: list[bool], low: float, high: float
+) -> None:
+    """The bounds are those where Tango's score statistic reaches 1.96, found on a grid."""
+    found = difference_of_shares(np.array(first), np.array(second), [str(n) for n in range(20)])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=2e-5)
+
+
+def test_shares_that_differ_have_the_bootstraps_interval() -> None:
+    first, second = np.array([True, False] * 10), np.array([False, False, True, True] * 5)
+    groups = [str(n) for n in range(20)]
+    expected = difference(lambda index: float(first[index].mean()), lambda index: float(second[index].mean()), groups)
+    assert difference_of_shares(first, second, groups) == expected
