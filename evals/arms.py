@@ -55,7 +55,8 @@ class Team(Arm):
         said = said_of(report, records, folder=run, root=root)
         if said.silence:
             return said
-        return cited_by_team(sample, report, said, blobs=blobs_of(self.clinic.runs), root=root)
+        blobs, cards = blobs_of(self.clinic.runs), self.clinic.toolbox.cards
+        return cited_by_team(sample, report, said, cards=cards, blobs=blobs, root=root)
 
 
 def _finished(folder: Path) -> list[Path]:

@@ -40,8 +40,8 @@ class Said(Frozen):
 
     `boxes` are the objects that were found, None where nothing was said of places; `mask` the PNG of a region, relative
     to the evaluation's folder; `counts` how many objects of each label; `chances` the probability of each option.
-    `trained_on_these` says of a tool whether its weights were made from the very pictures it is asked about: what it
-    says of them then measures nothing.
+    `trained_on_these` says whether the weights of a tool, or of one that a team cites, were made from the very pictures
+    it is asked about: what is said of them then measures nothing.
     """
 
     option: str | None = None

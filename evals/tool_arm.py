@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
@@ -145,8 +145,11 @@ def read(sample: Sample, output: ToolOutput) -> Said:
     return said.model_copy(update={"boxes": boxes, "counts": counts})
 
 
-def cited_by_team(sample: Sample, report: Report, said: Said, *, blobs: Blobs, root: Path) -> Said:
-    """What a team said with the region and the counts of the evidence that its claims cite, read as of a tool."""
+def cited_by_team(
+    sample: Sample, report: Report, said: Said, *, cards: Iterable[ToolCard], blobs: Blobs, root: Path
+) -> Said:
+    """What a team said with the region and the counts of the evidence that its claims cite, read as of a tool; and
+    whether one of the tools it cites learnt from the very pictures, by their `cards`."""
     cited = {name for claim in report.claims for name in claim.evidence}
     items = [item for item in report.evidence if item.id in cited and item.name]
     counts = {
@@ -158,7 +161,10 @@ def cited_by_team(sample: Sample, report: Report, said: Said, *, blobs: Blobs, r
     regions = (item.region for item in items if item.name == sample.sought.region)
     mask = next((region.mask for region in regions if region is not None and region.mask), None)
     where = blobs.path(mask).relative_to(root).as_posix() if mask else ""
-    return said.model_copy(update={"counts": counts, "mask": where})
+    seen = {item.source.name for item in report.evidence if item.id in cited and item.source.kind == "tool"}
+    learnt = {trained_on(card, sample.facets.get(DATA_SET, "")) for card in cards if card.name in seen}
+    taught: Literal["", "yes", "no"] = "yes" if "yes" in learnt else said.trained_on_these
+    return said.model_copy(update={"counts": counts, "mask": where, "trained_on_these": taught})
 
 
 def _placed(found: Detection, sample: Sample) -> Place:

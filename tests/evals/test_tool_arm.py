@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ from polyclinic.evals.tool_arm import (
 )
 from polyclinic.tools.card import Detection, ImageArguments, Measurement, Tool, ToolCard, ToolOutput
 from polyclinic.tools.imaging.store import ImageStore
-from polyclinic.tools.registry import Toolbox
+from polyclinic.tools.registry import TOOLS, Toolbox
 
 calls: list[str] = []
 
@@ -194,11 +195,11 @@ def test_a_team_s_region_and_counts_are_those_its_claims_cite(tmp_path: Path) ->
         item.model_copy(update={"id": "t2", "value": 7.0, "region": Region(image="aa", mask="cd" * 32)}),
     )
     report = Report.model_construct(claims=(Claim(text="b", evidence=("t2",)),), evidence=items)
-    said = cited_by_team(each, report, Said(answer="x"), blobs=blobs, root=tmp_path)
+    said = cited_by_team(each, report, Said(answer="x"), cards=(), blobs=blobs, root=tmp_path)
     assert said.counts == {"Square": 7.0}
     assert said.mask == f"runs/blobs/cd/{'cd' * 32}"
     nobody = report.model_copy(update={"claims": ()})
-    assert cited_by_team(each, nobody, Said(answer="x"), blobs=blobs, root=tmp_path) == Said(answer="x")
+    assert cited_by_team(each, nobody, Said(answer="x"), cards=(), blobs=blobs, root=tmp_path) == Said(answer="x")
 
 
 def test_no_tool_is_told_by_a_name_there_is_not() -> None:
@@ -259,3 +260,17 @@ def test_real_figures_are_those_of_the_card(data_dir: Path, tmp_path: Path) -> N
     errors = card["nuclei count, mean relative error"]
     assert found["mean relative count error"].value == pytest.approx(errors.value, abs=0.001)
     assert {row.said.trained_on_these for row in rows} == {"no"}
+
+
+def test_a_team_that_cites_a_tool_which_learnt_from_these_pictures_says_so(tmp_path: Path) -> None:
+    card = {tool.card.name: tool.card for tool in TOOLS}["nuclei"]
+    assert card.weights is not None
+    each = dataclasses.replace(sample(tmp_path, mask), facets={"data set": card.weights.trained_on.split(",")[0]})
+    item = Evidence(
+        id="t1", kind="measurement", content="x", source=Source(kind="tool", name="nuclei", version=card.version)
+    )
+    report = Report.model_construct(claims=(Claim(text="b", evidence=("t1",)),), evidence=(item,))
+    blobs = Blobs(tmp_path / "runs/blobs")
+    for cards, taught in (((card,), "yes"), ((), "")):
+        said = cited_by_team(each, report, Said(answer="x"), cards=cards, blobs=blobs, root=tmp_path)
+        assert said.trained_on_these == taught
