@@ -75,7 +75,8 @@ def tools_page() -> str:
         f"{len(cards)} expert tools ship with the package. `polyclinic tools list` names them, `polyclinic tools show "
         "NAME` prints a whole card, `polyclinic tools run NAME IMAGE --out DIR` tries one. Outside its images a tool "
         "refuses. Figures are measured, with 95 % intervals; a tool without figures says so in its limits. "
-        "To add one: [adding-a-tool.md](adding-a-tool.md). Research software, not a medical device.", "",
+        "To add one: [adding-a-tool.md](adding-a-tool.md). Seconds and memory of each: [benchmarks.md](benchmarks.md). "
+        "Research software, not a medical device.", "",
     ]  # fmt: skip
     for shelf in get_args(Shelf):
         found = [card for card in cards if card.shelf == shelf]
