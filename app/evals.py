@@ -1,18 +1,15 @@
-"""`polyclinic eval list | run | report | compare | plan`: benchmark runs and what they amount to."""
+"""`polyclinic eval`: list, run, report, compare, merge, reliability and plan of benchmark runs."""
 
 from __future__ import annotations
 
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..core.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 evals = typer.Typer(
     name="eval", no_args_is_help=True, rich_markup_mode=None, help="Run benchmarks and read the results."

@@ -16,8 +16,9 @@ from pydantic import Field
 
 from ..agents.prompts import handbook
 from ..agents.roles import load_roles
-from ..core.errors import InputError, SetupError
+from ..core.errors import InputError
 from ..core.frozen import Frozen
+from ..core.whole import write_whole
 from ..knowledge.index.joined import Joined
 from ..knowledge.index.near_duplicates import ByShingle
 from ..knowledge.text import sentences
@@ -145,10 +146,4 @@ def _read(path: Path) -> tuple[Leakage, ...]:
 def _write(out: Path, own: Leakage) -> None:
     others = {each.benchmark: each for each in _read(out / FILE)}
     told = [each.model_dump(mode="json") for _, each in sorted((others | {own.benchmark: own}).items())]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SetupError(
-            expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
-        ) from error
+    write_whole(out / FILE, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())

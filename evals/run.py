@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..core.canonical import digest
 from ..core.errors import InputError, PolyclinicError, RunLockedError, SetupError
 from ..core.settings import Settings
+from ..core.whole import write_whole
 from ..knowledge.index.folder import open_index
 from ..knowledge.index.joined import Joined, shipped_index
 from .arm import Arm
@@ -117,13 +118,11 @@ def _take_up(out: Path, samples: Mapping[str, Sequence[Sample]], plan: Plan) -> 
             )  # fmt: skip
         sets = known["sets"] | sets
         wanted["arms"] = known.get("arms", {})
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(wanted | {"sets": sets}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SetupError(
-            expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
-        ) from error
+    _write_plan(path, wanted | {"sets": sets})
+
+
+def _write_plan(path: Path, plan: Mapping[str, Any]) -> None:
+    write_whole(path, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _check_arm(out: Path, benchmark: str, name: str, identity: str) -> None:
@@ -137,7 +136,7 @@ def _check_arm(out: Path, benchmark: str, name: str, identity: str) -> None:
             got="another model, sampling, index, set of tools or version of polyclinic",
             fix="name another folder with --out, or give the same options",
         )  # fmt: skip
-    path.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _write_plan(path, plan)
 
 
 def _evaluated(

@@ -19,6 +19,7 @@ from ..core.blobs import Blobs
 from ..core.errors import InputError, ToolBrokenError, ToolRefusedError
 from ..core.report import Report
 from ..core.settings import Settings
+from ..core.whole import write_whole
 from ..tools.card import Detection, Figure, Measurement, ToolCard, ToolOutput
 from ..tools.imaging.store import ImageStore, TakenIn
 from ..tools.registry import Toolbox
@@ -64,7 +65,7 @@ class ToolArm(Arm):
                 "trained_on_these": trained_on(self.card, sample.facets.get(DATA_SET, "")),
             }
         )  # fmt: skip
-        _keep(said, kept)
+        write_whole(kept, said.model_dump_json().encode())
         return said
 
     async def _asked(self, sample: Sample, folder: Path, root: Path) -> Said:
@@ -85,13 +86,6 @@ class ToolArm(Arm):
         return (
             said.model_copy(update={"mask": blobs.path(said.mask).relative_to(root).as_posix()}) if said.mask else said
         )
-
-
-def _keep(said: Said, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(said.model_dump_json(), encoding="utf-8")
-    part.replace(path)
 
 
 def tool_arm(name: str, settings: Settings) -> ToolArm:

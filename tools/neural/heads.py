@@ -22,12 +22,12 @@ from ...core.canonical import digest, sha256
 from ...core.case import Modality
 from ...core.errors import InputError, SetupError, ToolRefusedError
 from ...core.frozen import Frozen
+from ...core.whole import write_whole
 from ...knowledge.encoders.load import load_encoder
 from ...knowledge.encoders.protocol import Encoder, Vectors
 from ...knowledge.encoders.radiomics import Radiomics
 from ...knowledge.ontology import shipped_ontology
 from ..card import Figure, ImageArguments, Measurement, Tool, ToolCard, ToolOutput, measured
-from ..learned.training.export import write_whole
 from .bound import bound
 
 if TYPE_CHECKING:

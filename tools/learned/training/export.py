@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ....core.errors import SetupError
+from ....core.whole import write_whole
 from ..network import Network
 
 OPSET = 17
@@ -40,19 +41,6 @@ def to_onnx(module: Any, example: tuple[int, ...], path: Path) -> None:
         )  # fmt: skip
     _check(buffer.getvalue(), module, example, name=path.stem)
     write_whole(path, buffer.getvalue())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, with its folder. Raises SetupError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    except OSError as error:
-        raise SetupError(
-            expected=f"to write {path}", got=error.strerror or str(error), fix="name a folder you may write to"
-        ) from error
 
 
 def check_writable(folder: Path) -> None:

@@ -16,10 +16,11 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from ....core.canonical import digest, sha256
 from ....core.errors import InputError, SetupError
+from ....core.whole import write_whole
 from ...card import Figure
 from ..cards import TrainedCard, TrainedOn
 from ..network import Network
-from .export import check_writable, to_onnx, write_whole
+from .export import check_writable, to_onnx
 from .items import Fold, Item, folds
 from .loop import Watch, check_device, prepare
 from .nets import parameters
