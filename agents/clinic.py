@@ -37,8 +37,9 @@ from .engines.embedded.engine import EmbeddedEngine
 from .engines.protocol import Engine
 from .engines.replay import ReplayEngine
 from .graph import run_graph
+from .header import Configuration, header_of
 from .prompts import handbook, prompts_hash
-from .reliability import Reliability, read_reliability
+from .reliability import read_reliability
 from .requests import Deps
 from .roles import load_roles, roles_of
 from .state import State
@@ -129,8 +130,8 @@ class Clinic:
         return Consultation.resume(Path(path), clinic=self)
 
     async def replay(self, run: str | Path, *, listener: Listener | None = None) -> Report:
-        """`replay_run` with this clinic's tools: a tool whose version changed is named."""
-        return await replay_run(run, toolbox=self.toolbox, listener=listener)
+        """`replay_run`: nothing of this clinic is used."""
+        return await replay_run(run, listener=listener)
 
     async def fork(self, run: str | Path, at_step: int, *, listener: Listener | None = None) -> Report:
         """A new run beside `run` that takes over its decisions up to `at_step` and asks this clinic's engine, tools
@@ -141,10 +142,10 @@ class Clinic:
         """
         await self.engine.prepare()
         trace, records = read_run(Path(run))
-        self._check_pixels(Case.model_validate(records[0].request["case"]), blobs_above(trace))
-        before = records[0].request["config"]
-        notes = tuple(before["notes"])
-        if _recorded_store(before).version != self.knowledge.version and OTHER_STORE not in notes:
+        header = header_of(records)
+        self._check_pixels(header.case, blobs_above(trace))
+        notes = header.config.notes
+        if _recorded_store(header.config).version != self.knowledge.version and OTHER_STORE not in notes:
             notes = (*notes, OTHER_STORE)
         config = self._config(notes)
         forked = open_run(trace.parent.parent, fork(records, at_step, config), listener=listener)
@@ -259,23 +260,21 @@ class Clinic:
         }
 
 
-async def replay_run(run: str | Path, *, toolbox: Toolbox | None = None, listener: Listener | None = None) -> Report:
-    """The report of a recorded run, made again from its decisions alone: no engine, image, index or setting is used.
+async def replay_run(run: str | Path, *, listener: Listener | None = None) -> Report:
+    """The report of a recorded run, made again from its decisions alone: no engine, image, index or setting is used,
+    and no tool but as the trace names it (see `Toolbox.as_recorded`).
 
-    Tools that are installed are compared with the recorded ones; a tool that is not installed is taken as recorded.
     Raises DivergenceError naming the first step that no longer asks what was recorded, TraceError for a trace
     that is damaged or unfinished.
     """
     trace, records = read_run(Path(run))
     report_of(records)
-    config = records[0].request["config"]
+    config = header_of(records).config
     deps = Deps(
         journal=Journal(records, listener=listener), engine=ReplayEngine(records),
-        toolbox=(toolbox or Toolbox.installed(load_settings().models)).as_recorded(config["tools"]),
-        images=ImageStore(blobs_above(trace)),
-        knowledge=_recorded_store(config), roles=roles_of(config["arrangement"]),
-        budget=Budget.model_validate(config["budget"]), arrangement=config["arrangement"],
-        reliability=Reliability.model_validate(config["reliability"]) if config["reliability"] else None,
+        toolbox=Toolbox.as_recorded(config.tools), images=ImageStore(blobs_above(trace)),
+        knowledge=_recorded_store(config), roles=roles_of(config.arrangement), budget=config.budget,
+        arrangement=config.arrangement, reliability=config.reliability,
     )  # fmt: skip
     report = await _through_the_graph(deps)
     deps.journal.close_with(report)
@@ -360,9 +359,9 @@ def _store(given: Knowledge | str | Path | Sequence[str | Path]) -> Knowledge:
     return cast(Knowledge, given)
 
 
-def _recorded_store(config: dict[str, Any]) -> RecordedKnowledge:
+def _recorded_store(config: Configuration) -> RecordedKnowledge:
     """What a trace says of its store. Raises DivergenceError for one of a version that said it in another way."""
-    said = config["knowledge"]
+    said = config.knowledge
     if not isinstance(said, dict) or said.keys() != {"version", "excluded", "pictured"}:
         raise DivergenceError(
             expected="a trace of this version", got=f"the store as {said!r}"[:80],

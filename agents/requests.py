@@ -125,6 +125,7 @@ async def _decided(task: Task[Any], deps: Deps, share: Allotment) -> Json:
                 expected=f"a reply to {task.agent} within {seconds:.3g} s",
                 got="none",
                 fix=f"raise budget.{limit} or use a faster engine",
+                cause="late",
             ) from error
         except PolyclinicError:
             raise
@@ -263,6 +264,7 @@ def _seconds_left(task: Task[Any], deps: Deps, share: Allotment) -> float:
             expected=f"{task.agent} to be asked within {allowed:g} s of work on the case",
             got=f"{spent:.1f} s",
             fix="raise budget.seconds",
+            cause="late",
         )
     return allowed - spent
 

@@ -83,11 +83,13 @@ def report(
     """Print the tables of finished runs as Markdown, or write them and a page that needs no other file."""
     from ..evals.leakage import leakages
     from ..evals.logs import rows_of
+    from ..evals.plan import check_together
     from ..evals.report.cases import traced_from
     from ..evals.report.page import page
     from ..evals.report.summary import summaries
     from ..evals.tables import markdown as as_markdown
 
+    check_together(folders)
     home = html.parent if html else Path()
     found = summaries(row for folder in folders for row in traced_from(rows_of([folder]), run=folder, page=home))
     notes = [each.sentence for each in leakages(folders)]
@@ -115,9 +117,9 @@ def compare(
     first: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     second: Annotated[Path, typer.Argument(help="Another one, of the same benchmarks.")],
 ) -> None:
-    """Compare two runs arm by arm, on the samples both asked: exact McNemar and the interval of the difference."""
+    """Compare two runs arm by arm, on the samples both asked: exact test, adjusted (Holm), and the difference."""
     from ..evals.logs import rows_of
-    from ..evals.results import by_arm, pair
+    from ..evals.results import adjusted, by_arm, pair, taught
 
     before, after = (by_arm(rows_of([folder])) for folder in (first, second))
     shared = sorted(before.keys() & after.keys())
@@ -125,14 +127,17 @@ def compare(
         raise InputError(
             expected="two runs with a benchmark and an arm in common", got="none", fix="name runs of the same benchmark"
         )
-    for benchmark, arm in shared:
-        found = pair(before[benchmark, arm], after[benchmark, arm])
+    made_from = [key for key in shared if taught([*before[key], *after[key]])]
+    for benchmark, arm in made_from:
+        typer.echo(f"{benchmark}, {arm}: made from these very samples, so that nothing is compared")
+    for found in adjusted([pair(before[key], after[key]) for key in shared if key not in made_from]):
+        benchmark, arm = found.benchmark, found.first
         left = len(before[benchmark, arm]) + len(after[benchmark, arm]) - 2 * found.n
         typer.echo(
             f"{benchmark}, {arm}: first minus second {found.difference.value:+.3f} "
             f"({found.difference.low:+.3f} to {found.difference.high:+.3f}), n = {found.n}; groups for the first "
-            f"{found.test.only_first}, for the second {found.test.only_second}, exact p = {found.test.p:.2g}"
-            + (f"; {left} answers of one run alone are left out" if left else "")
+            f"{found.test.for_first}, for the second {found.test.for_second}, exact p = {found.test.p:.2g}, "
+            f"after Holm {found.adjusted_p:.2g}" + (f"; {left} answers of one run alone are left out" if left else "")
         )
     for benchmark, arm in sorted(before.keys() ^ after.keys()):
         typer.echo(f"{benchmark}, {arm}: in one run only")
@@ -191,8 +196,9 @@ def plan(
             fix="type a larger number of samples",
         )  # fmt: skip
     typer.echo(
-        f"{n:,} samples show a difference of {found:.3f} or more (exact paired test, error {alpha:g}, power {power:g}, "
-        f"{discordance:g} of the samples right by one arm alone)."
+        f"{n:,} samples show a difference of {found:.3f} or more (McNemar's test by its normal approximation, error "
+        f"{alpha:g}, power {power:g}, {discordance:g} of the samples right by one arm alone; the exact test has up to "
+        "0.05 less power)."
     )
 
 

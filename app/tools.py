@@ -219,7 +219,7 @@ def _print_card(card: ToolCard) -> None:
         weights = card.weights
         rows += [
             ("weights", f"{weights.file}, {weights.parameters:,} parameters, sha256 {weights.sha256[:12]}…"),
-            ("trained on", f"{weights.trained_on} ({weights.licence})"),
+            ("trained on", f"{weights.sources} ({weights.licence})"),
             ("recipe", weights.recipe),
         ]
     for label, words in rows:

@@ -19,7 +19,10 @@ Anything else that escapes is a bug.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+Cause: TypeAlias = Literal["", "late"]
+"""Why there was no outcome, where the class of the error does not say: `late` when a deadline passed."""
 
 
 class PolyclinicError(Exception):
@@ -64,13 +67,23 @@ class InputError(PolyclinicError):
 class DecisionError(PolyclinicError):
     """An outcome that is recorded: asking again in a replay raises the same error."""
 
+    def __init__(self, *, expected: str, got: str, fix: str, cause: Cause = "") -> None:
+        super().__init__(expected=expected, got=got, fix=fix)
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DecisionError.from_record, (self.as_record(),)
+
     def as_record(self) -> dict[str, str]:
-        return {"type": type(self).__name__, "expected": self.expected, "got": self.got, "fix": self.fix}
+        """What a trace keeps; the cause only where one is stated, as in traces that know of none."""
+        record = {"type": type(self).__name__, "expected": self.expected, "got": self.got, "fix": self.fix}
+        return record | ({"cause": self.cause} if self.cause else {})
 
     @staticmethod
     def from_record(record: dict[str, str]) -> DecisionError:
         kind = _RECORDED.get(record["type"], DecisionError)
-        return kind(expected=record["expected"], got=record["got"], fix=record["fix"])
+        cause: Cause = "late" if record.get("cause") == "late" else ""
+        return kind(expected=record["expected"], got=record["got"], fix=record["fix"], cause=cause)
 
 
 class ModelError(DecisionError):

@@ -111,7 +111,7 @@ def _details(cards: Iterable[ToolCard]) -> Iterator[str]:
         if card.weights is not None:
             weights = card.weights
             yield f"- Weights: `{weights.file}`, {weights.parameters:,} parameters, sha256 `{weights.sha256[:12]}…`."
-            yield f"- Trained on: {weights.trained_on} ({weights.licence}), by `{weights.recipe}`."
+            yield f"- Trained on: {weights.sources} ({weights.licence}), by `{weights.recipe}`."
         if card.arguments:
             yield f"- Arguments: {', '.join(f'`{name}`' for name in card.arguments)}."
         needs = f"; needs [{card.extra}]" if card.extra else ""

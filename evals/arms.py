@@ -27,7 +27,7 @@ from .interview import asking
 from .outcomes import Row, Said, said_of
 from .sample import Letter, Sample
 from .short_cut import Brightness
-from .tool_arm import PREFIX, check_pictures, cited_by_team, constant, tool_arm
+from .tool_arm import PREFIX, check_pictures, cited_by_team, constant, taught_by_tools, tool_arm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +53,10 @@ class Team(Arm):
         _, records = read_run(run / TRACE)
         report = report_of(records)
         said = said_of(report, records, folder=run, root=root)
+        said = taught_by_tools(sample, report, said, cards=self.clinic.toolbox.cards)
         if said.silence:
             return said
-        blobs, cards = blobs_of(self.clinic.runs), self.clinic.toolbox.cards
-        return cited_by_team(sample, report, said, cards=cards, blobs=blobs, root=root)
+        return cited_by_team(sample, report, said, blobs=blobs_of(self.clinic.runs), root=root)
 
 
 def _finished(folder: Path) -> list[Path]:
@@ -97,8 +97,9 @@ class Chance(Arm):
 
 @dataclass(frozen=True, kw_only=True)
 class Making:
-    """What an arm is made from: the settings, every sample of the set, what may be looked up, where traces go, how many
-    samples are asked at once, and the rows that earlier arms of the run gave for the same samples."""
+    """What an arm is made from: the settings, the benchmark's name and every sample of it, what may be looked up, where
+    traces go, how many samples are asked at once, the rows that earlier arms of the run gave for the same samples, and
+    the seed of what is drawn."""
 
     settings: Settings
     samples: Sequence[Sample]
@@ -106,6 +107,8 @@ class Making:
     knowledge: Knowledge
     concurrency: int = 8
     before: Sequence[Row] = ()
+    benchmark: str = ""
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +130,14 @@ def _clinic(making: Making, *, looks_up: bool = True, tools: Sequence[Tool] | No
     own = {"runs": making.runs, "serving": serving.model_copy(update=wide), **changes}
     settings = making.settings.model_copy(update=own)
     knowledge = making.knowledge if looks_up else NoKnowledge()
-    return Team(clinic=Clinic(settings=settings, tools=tools, knowledge=knowledge))
+    clinic = Clinic(settings=settings, tools=tools, knowledge=knowledge)
+    if clinic.reliability is not None and making.benchmark in clinic.reliability.benchmarks:
+        raise InputError(
+            expected=f"a table of reliability that was measured on other benchmarks than {making.benchmark}",
+            got=f"one measured on {', '.join(clinic.reliability.benchmarks)}",
+            fix="leave the setting `reliability` out, or make the table from runs of other benchmarks",
+        )  # fmt: skip
+    return Team(clinic=clinic)
 
 
 _EMBEDDED: dict[str, Any] = {"engine": "embedded", "model": None, "agents": {}}
@@ -155,10 +165,19 @@ def _self_consistent(making: Making) -> Arm:
 
 
 def samples_for(*, team: Sequence[Said], single: Sequence[Said]) -> int:
-    """How many samples of the single agent cost as many tokens as the team: the prompt is read once for all of them."""
+    """How many samples of the single agent cost as many tokens as the team: the prompt is read once for all of them.
+
+    Raises InputError where no tokens were counted.
+    """
     tokens = sum(said.prompt_tokens + said.completion_tokens for said in team) / len(team)
     prompt = sum(said.prompt_tokens for said in single) / len(single)
     written = sum(said.completion_tokens for said in single) / len(single)
+    if not tokens or not written:
+        raise InputError(
+            expected="tokens that the arms team and single spent",
+            got="none of " + " or ".join(name for name, n in (("team", tokens), ("single", written)) if not n),
+            fix="serve a model that answers and states its usage, or leave the arm self-consistency out",
+        )  # fmt: skip
     return max(1, min(MOST_SAMPLES, round((tokens - prompt) / max(1.0, written))))
 
 
@@ -189,7 +208,7 @@ ARMS: dict[str, ArmType] = {
         summary="a regression on nine numbers of a picture's brightness, learnt from other patients", served=False,
         make=lambda making: Brightness(making.samples),
     ),
-    "random": ArmType(summary="an option drawn at random", served=False, make=lambda _: Chance()),
+    "random": ArmType(summary="an option drawn at random", served=False, make=lambda making: Chance(seed=making.seed)),
     "team": ArmType(
         summary="triage, specialists and attending of a served model", served=True, make=_clinic
     ),
@@ -209,7 +228,7 @@ ARMS: dict[str, ArmType] = {
         make=lambda making: _clinic(making, arrangement="single"),
     ),
     SELF_CONSISTENCY: ArmType(
-        summary="the single agent's most frequent answer at the team's tokens (run team and single first)",
+        summary="the single agent's most frequent answer at the team's tokens (name team and single before it)",
         served=True, make=_self_consistent,
     ),
 }  # fmt: skip

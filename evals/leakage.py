@@ -2,8 +2,8 @@
 
 A passage is held back when it says nearly the same as the question of a sample, as a text that comes with it or as one
 that the set gives as its explanation (`knowledge/index/near_duplicates`), or when it was cut from a document that a
-sample is made of. The evidence that a
-question asks for is not held back: to find it is the task. All samples of the set count, whatever part of it is run.
+sample is made of. The evidence that a question asks for is not held back: to find it is the task. All samples of the
+set count, whatever part of it is run.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Leakage(Frozen):
     def sentence(self) -> str:
         """All of it in words."""
         touched = {name for passage in self.held_back for name in passage.samples}
+        one = len(self.held_back) == 1
         found = (
-            f"{len(self.held_back):,} passages that say nearly the same as {len(touched):,} of the samples were held "
-            "back from every arm"
+            f"{'1 passage that says' if one else f'{len(self.held_back):,} passages that say'} nearly the same as "
+            f"{len(touched):,} of the samples {'was' if one else 'were'} held back from every arm"
             if self.held_back
             else "no passage says nearly the same as one of them"
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 from ..core.errors import InputError, MissingExtraError, SetupError
 from .outcomes import Row
+from .plan import check_together
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalLog
+    from inspect_ai.log import EvalLog, EvalLogInfo
 
 LOGS = "logs"
 KEY = "polyclinic"
@@ -28,11 +30,12 @@ def check_installed() -> None:
 def rows_of(folders: Sequence[Path]) -> list[Row]:
     """The rows of finished runs, of one or of several shards: of each benchmark and arm the newest finished log.
 
-    Raises InputError for a folder without one.
+    Raises InputError for a folder without one, and for folders that are no parts of one plan.
     """
     check_installed()
     from inspect_ai.log import read_eval_log
 
+    check_together(folders)
     places = [place for folder in folders for _, place in sorted(newest_logs(folder).items())]
     return [row for place in places for row in rows_in(read_eval_log(place))]
 
@@ -43,13 +46,13 @@ def newest_logs(folder: Path) -> dict[str, str]:
     Raises InputError for a folder without one, MissingExtraError without inspect-ai.
     """
     check_installed()
-    from inspect_ai.log import list_eval_logs, read_eval_log
+    from inspect_ai.log import list_eval_logs
 
     newest: dict[str, str] = {}
     logs = list_eval_logs(str(folder / LOGS)) if (folder / LOGS).is_dir() else []
     for place in sorted(logs, key=lambda log: log.name):  # names begin with the time
-        header = read_eval_log(place, header_only=True)
-        if header.status == "success" and "arm" in (header.eval.metadata or {}):
+        header = _header(place)
+        if header is not None and header.status == "success" and "arm" in (header.eval.metadata or {}):
             newest[header.eval.task] = place.name
     if not newest:
         raise InputError(
@@ -68,6 +71,30 @@ def rows_in(log: EvalLog) -> list[Row]:
         )  # fmt: skip
     rows = (Row.model_validate(sample.metadata[KEY]) for sample in log.samples)
     return sorted(rows, key=lambda row: (row.benchmark, row.arm, row.sample, row.epoch))
+
+
+def keep_only(log: EvalLog, out: Path) -> None:
+    """Remove from a run's folder what a finished log of the same benchmark and arm stands for: logs of killed runs,
+    and finished ones that it repeats."""
+    from inspect_ai.log import list_eval_logs
+
+    found = {Path(each.name).name: each for each in list_eval_logs(str(out / LOGS))}
+    mine = found.pop(Path(log.location).name)
+    for name, other in found.items():
+        header = _header(other)
+        same = other.task == mine.task if header is None else header.eval.task == log.eval.task
+        if same:
+            (out / LOGS / name).unlink(missing_ok=True)
+
+
+def _header(place: EvalLogInfo) -> EvalLog | None:
+    """A log without its samples; None for one that a kill tore."""
+    from inspect_ai.log import read_eval_log
+
+    try:
+        return read_eval_log(place, header_only=True)
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
 
 
 def join(places: Sequence[str], out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,8 +10,10 @@ from typing import Any
 
 from ..core.errors import InputError, SetupError
 from .leakage import FILE as LEAKAGE
+from .leakage import leakages
 from .logs import LOGS, join, newest_logs
-from .run import PLAN, RUNS
+from .plan import Written, read_plan
+from .run import RUNS
 
 
 def merge(shards: Sequence[Path], out: Path) -> int:
@@ -21,7 +22,7 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     Traces are hard links where the file system allows it, else copies. Raises InputError unless the folders are all
     the shards of one plan, each once and finished with the same benchmarks and arms, and `out` is new or empty.
     """
-    plan = _whole([_plan(folder) for folder in shards], shards)
+    plan = _whole([read_plan(folder) for folder in shards], shards)
     logs = [newest_logs(folder) for folder in shards]
     _check_same(logs, shards)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -35,7 +36,7 @@ def merge(shards: Sequence[Path], out: Path) -> int:
             shutil.copyfile(shards[0] / LEAKAGE, out / LEAKAGE)
         for task in logs[0]:
             join([found[task] for found in logs], out / LOGS)
-        (out / PLAN).write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        plan.write(out)
     except OSError as error:
         raise SetupError(
             expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"
@@ -43,35 +44,27 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     return len(logs[0])
 
 
-def _plan(folder: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        return found
-    except (OSError, ValueError) as error:
-        raise InputError(
-            expected=f"the folder of a run, with {PLAN}", got=str(folder), fix="name what --out named"
-        ) from error
-
-
-def _whole(plans: Sequence[dict[str, Any]], shards: Sequence[Path]) -> dict[str, Any]:
+def _whole(plans: Sequence[Written], shards: Sequence[Path]) -> Written:
     """The plan of all shards together. Raises InputError when they are not the parts of one."""
     first = plans[0]
     for plan, folder in zip(plans, shards, strict=True):
-        unlike = [name for name in first if name not in ("shard", "arms") and plan.get(name) != first[name]]
+        unlike = first.unlike(plan)
+        unlike += [f"set of {name}" for name in sorted(first.sets.keys() ^ plan.sets.keys())]
+        unlike += ["leakage"] if leakages([folder]) != leakages(shards[:1]) else []
         if unlike:
             raise InputError(
                 expected=f"shards of the run in {shards[0]}",
-                got=f"{folder}, with another {' and '.join(unlike)}", fix="name the shards of one run",
+                got=f"{folder}, with another {' and another '.join(unlike)}", fix="name the shards of one run",
             )  # fmt: skip
-    parts = first["shard"][1]
-    there = sorted(plan["shard"][0] for plan in plans)
-    if any(plan["shard"][1] != parts for plan in plans) or there != list(range(1, parts + 1)):
+    parts = first.shard[1]
+    there = sorted(plan.shard[0] for plan in plans)
+    if any(plan.shard[1] != parts for plan in plans) or there != list(range(1, parts + 1)):
         raise InputError(
             expected=f"each of the {parts} shards once",
-            got=", ".join(f"{plan['shard'][0]}/{plan['shard'][1]}" for plan in plans),
+            got=", ".join(f"{plan.shard[0]}/{plan.shard[1]}" for plan in plans),
             fix="run the missing ones, and name every folder once",
         )  # fmt: skip
-    return first | {"shard": [1, 1]}
+    return first.model_copy(update={"shard": (1, 1)})
 
 
 def _check_same(logs: Sequence[dict[str, Any]], shards: Sequence[Path]) -> None:

@@ -22,6 +22,10 @@ Outcome: TypeAlias = Literal["right", "wrong", "abstained", "needs_human", "unpa
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "abstained", "needs_human", "unparsable", "timed_out", "failed")
 ANSWERED: frozenset[Outcome] = frozenset({"right", "wrong"})
 Silence: TypeAlias = Literal["", "abstained", "needs_human", "unparsable", "timed_out", "failed"]
+BY_WEIGHT: tuple[Silence, ...] = ("timed_out", "unparsable", "failed")
+"""Which of several agents' missing replies names the outcome."""
+
+ATTENDING = "attending"
 
 
 class Place(Frozen):
@@ -138,12 +142,22 @@ def places_in(report: Report) -> tuple[Place, ...] | None:
 
 
 def _silence(report: Report, records: Sequence[Record]) -> Silence:
+    """Why a report answers nothing.
+
+    The attending's own missing reply decides where the attending was asked, for the report hangs on it. Else it is the
+    first of these that is true of any agent's last call: a deadline passed (timed_out), what came could not be used
+    (unparsable), it was refused or there was none (failed).
+    """
     if report.status in ("abstained", "needs_human"):
         return report.status
-    last = next((record for record in reversed(records) if record.kind == "chat"), None)
-    if last is None:
-        return "failed"
-    if last.error is None:
-        return "unparsable" if (last.result or {}).get("value") is None else "failed"
-    error = DecisionError.from_record(last.error)
-    return "timed_out" if "seconds" in error.fix or " within " in error.expected else "failed"
+    last = {record.scope: record for record in records if record.kind == "chat"}  # an agent's calls come one by one
+    asked = [last[ATTENDING]] if ATTENDING in last else list(last.values())
+    missing = {_missing(record) for record in asked}
+    return next((silence for silence in BY_WEIGHT if silence in missing), "failed")
+
+
+def _missing(record: Record) -> Silence:
+    """Why a call brought no reply, empty where it brought one."""
+    if record.error is not None:
+        return "timed_out" if DecisionError.from_record(record.error).cause == "late" else "failed"
+    return "unparsable" if (record.result or {}).get("value") is None else ""

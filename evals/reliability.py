@@ -1,8 +1,8 @@
 """How often each role and each tool was right in finished runs, by modality: the table that the attending reads.
 
 A role's answer is the option of its opinion, whatever the attending made of it; a tool's is the option of the arm
-`tool:NAME`, on pictures its weights were not trained on. Only questions with options count, and only those that were
-answered.
+`tool:NAME`. Pictures that a tool's weights were trained on count for neither. Only questions with options count, and
+only those that were answered; of a sample that was asked several times the first answer.
 """
 
 from __future__ import annotations
@@ -19,32 +19,37 @@ from ..core.runs import TRACE, read_run
 from ..core.trace import Record
 from .logs import rows_of
 from .outcomes import ANSWERED, Row
-from .statistics.intervals import wilson
+from .results import by_arm
+from .statistics.intervals import share_interval
 
 ARM = "team"
 """The arm whose opinions are counted: that of the clinic which will read the table."""
 
 
 def reliability(folders: Sequence[Path]) -> Reliability:
-    """The table of finished runs. Raises InputError where there is nothing to count, or several engines answered."""
-    counted: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
+    """The table of finished runs. Raises InputError where there is nothing to count, several engines answered, or a
+    sample is there twice for an arm."""
+    counted: dict[tuple[str, str, str], list[tuple[bool, str]]] = defaultdict(list)
     engines: set[str] = set()
     benchmarks: set[str] = set()
-    for folder in folders:
-        for row in rows_of([folder]):
-            if row.arm == ARM and row.said.trace:
-                _, records = read_run(folder / row.said.trace / TRACE)
-                engines.add(str(records[0].request["config"]["engine"]))
-                found = [("role", name, right) for name, right in _opinions(records, row)]
-                modality = modality_of(Case.model_validate(records[0].request["case"]))
-            elif row.said.answered_by and row.said.trained_on_these != "yes" and row.outcome in ANSWERED:
-                found = [("tool", row.said.answered_by, row.outcome == "right")] if row.said.option else []
-                modality = row.facets.get("modality", "not stated")
-            else:
-                continue
-            benchmarks |= {row.benchmark} if found else set()
-            for kind, name, right in found:
-                counted[kind, name, modality].append(right)
+    rows = [(folder, row) for folder in folders for row in rows_of([folder])]
+    by_arm(row for _, row in rows)
+    for folder, row in rows:
+        if row.epoch > 1 or row.said.trained_on_these == "yes":
+            continue
+        if row.arm == ARM and row.said.trace:
+            _, records = read_run(folder / row.said.trace / TRACE)
+            engines.add(str(records[0].request["config"]["engine"]))
+            found = [("role", name, right) for name, right in _opinions(records, row)]
+            modality = modality_of(Case.model_validate(records[0].request["case"]))
+        elif row.said.answered_by and row.said.option and row.outcome in ANSWERED:
+            found = [("tool", row.said.answered_by, row.outcome == "right")]
+            modality = row.facets.get("modality", "not stated")
+        else:
+            continue
+        benchmarks |= {row.benchmark} if found else set()
+        for kind, name, right in found:
+            counted[kind, name, modality].append((right, f"{row.benchmark} {row.group}"))
     if not counted:
         raise InputError(
             expected=f"answers to questions with options by the arm {ARM} or by tool:NAME", got="none",
@@ -54,7 +59,7 @@ def reliability(folders: Sequence[Path]) -> Reliability:
         raise InputError(
             expected="runs of one engine", got=", ".join(sorted(engines)), fix="make a table for each engine"
         )
-    shares = {key: _share(right) for key, right in sorted(counted.items())}
+    shares = {key: _share(answers) for key, answers in sorted(counted.items())}
     tables: dict[str, dict[str, dict[str, Share]]] = {"role": {}, "tool": {}}
     for (kind, name, modality), share in shares.items():
         tables[kind].setdefault(name, {})[modality] = share
@@ -81,6 +86,8 @@ def _opinions(records: Iterable[Record], row: Row) -> list[tuple[str, bool]]:
     ]
 
 
-def _share(right: Sequence[bool]) -> Share:
-    low, high = wilson(sum(right), len(right))
+def _share(answers: Sequence[tuple[bool, str]]) -> Share:
+    """The share of answers that are right, each with the group of its sample: the interval is over groups."""
+    right = [good for good, _ in answers]
+    low, high = share_interval(right, [group for _, group in answers])
     return Share(right=sum(right), n=len(right), low=round(low, 4), high=round(high, 4))

@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .metrics.sets import step_accuracy
 from .outcomes import ANSWERED, OUTCOMES, Outcome, Row
 from .set_scores import SetScore, set_scores
 from .statistics.intervals import share_interval
-from .statistics.paired import Difference, McNemar, difference_of_shares, holm, mcnemar_of
+from .statistics.paired import Difference, SignFlips, difference_of_shares, holm, sign_flips
 from .statistics.selective import Bin, Point, aurc, brier, calibration_error, reliability, risk_coverage
 
 MOST_VALUES = 24
@@ -82,7 +82,7 @@ class Paired:
     second: str
     n: int
     groups: int
-    test: McNemar
+    test: SignFlips
     difference: Difference
     adjusted_p: float
 
@@ -122,7 +122,7 @@ def results(rows: Iterable[Row]) -> tuple[Result, ...]:
 def compared(rows: Iterable[Row]) -> tuple[Paired, ...]:
     """Every pair of arms of each benchmark with samples in common, adjusted within the benchmark; without arms that
     were made from the very samples."""
-    groups = {key: group for key, group in by_arm(rows).items() if not _taught(group)}
+    groups = {key: group for key, group in by_arm(rows).items() if not taught(group)}
     found: list[Paired] = []
     for name in dict.fromkeys(benchmark for benchmark, _ in groups):
         arms = [arm for benchmark, arm in groups if benchmark == name]
@@ -131,16 +131,15 @@ def compared(rows: Iterable[Row]) -> tuple[Paired, ...]:
             for first, second in itertools.combinations(arms, 2)
             if _asked(groups[name, first]) & _asked(groups[name, second])
         ]
-        adjusted = holm({(each.first, each.second): each.test.p for each in pairs})
-        found += [_adjusted(each, adjusted[each.first, each.second]) for each in pairs]
+        found += adjusted(pairs)
     return tuple(found)
 
 
 def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
     """Two arms on the samples and epochs both have. Raises InputError where they share none.
 
-    McNemar's test is over groups of like samples, the epochs of a sample among them: a group counts for the arm with
-    more right in it. Of samples that stand alone it is McNemar's over samples.
+    The test is over groups of like samples, the epochs of a sample among them, and of the sum that the difference is
+    made of. Of samples that stand alone it is McNemar's over samples.
     """
     theirs = {(row.sample, row.epoch): row for row in second}
     both = [(row, theirs[row.sample, row.epoch]) for row in first if (row.sample, row.epoch) in theirs]
@@ -151,14 +150,15 @@ def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
     balance: Counter[str] = Counter()
     for group, one, other in zip(groups, a.tolist(), b.tolist(), strict=True):
         balance[group] += int(one) - int(other)
-    test = mcnemar_of(sum(net > 0 for net in balance.values()), sum(net < 0 for net in balance.values()))
+    test = sign_flips([*balance.values()])
     return Paired(
         benchmark=first[0].benchmark, first=first[0].arm, second=second[0].arm, n=len(both), groups=len(balance),
         test=test, difference=difference_of_shares(a, b, groups), adjusted_p=test.p,
     )  # fmt: skip
 
 
-def _taught(rows: Iterable[Row]) -> bool:
+def taught(rows: Iterable[Row]) -> bool:
+    """Whether an arm was made from the very samples, so that what it says of them measures nothing."""
     return any(row.said.trained_on_these == "yes" for row in rows)
 
 
@@ -166,8 +166,10 @@ def _asked(rows: Iterable[Row]) -> set[tuple[str, int]]:
     return {(row.sample, row.epoch) for row in rows}
 
 
-def _adjusted(found: Paired, p: float) -> Paired:
-    return Paired(**{**vars(found), "adjusted_p": p})
+def adjusted(pairs: Sequence[Paired]) -> list[Paired]:
+    """The pairs with their p adjusted for being so many (Holm)."""
+    p_values = holm({place: each.test.p for place, each in enumerate(pairs)})
+    return [replace(each, adjusted_p=p_values[place]) for place, each in enumerate(pairs)]
 
 
 def by_arm(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -197,7 +199,7 @@ def _result(rows: Sequence[Row]) -> Result:
         n=len(rows),
         samples=len({row.sample for row in rows}),
         groups=len({row.group for row in rows}),
-        taught=_taught(rows),
+        taught=taught(rows),
         outcomes={outcome: counts[outcome] for outcome in OUTCOMES},
         over_all=share_right(rows),
         over_answered=share_right(answered),

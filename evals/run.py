@@ -3,6 +3,7 @@
 OUT/runs/BENCHMARK/ARM/SAMPLE-EPOCH/   the traces of one sample, as `polyclinic ask` writes them
 OUT/logs/*.eval                        inspect's logs, one per benchmark and arm
 OUT/plan.json                          what was asked for: a run that was killed is taken up only for the same
+OUT/.lock                              held by the one run that writes there
 
 A run that was killed is started again by the same command: finished traces are read, unfinished ones go on, and no call
 is made twice. Samples start from nothing but themselves: none sees what another one asked or found.
@@ -11,24 +12,25 @@ is made twice. Samples start from nothing but themselves: none sees what another
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.canonical import digest
-from ..core.errors import InputError, PolyclinicError, RunLockedError, SetupError
+from ..core.errors import InputError, StorageError
 from ..core.settings import Settings
-from ..core.whole import write_whole
 from ..knowledge.index.folder import open_index
 from ..knowledge.index.joined import Joined, shipped_index
 from .arm import Arm
 from .arms import SELF_CONSISTENCY, Making, arm
 from .benchmark import Benchmark
 from .leakage import held_back
-from .logs import KEY, LOGS, check_installed, rows_in
+from .logs import KEY, LOGS, check_installed, keep_only, rows_in
 from .outcomes import Row
+from .plan import Written, check_arm, fingerprint, only_run, take_up
 from .sample import Sample
 from .scoring import row_of, shown_target
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 Watch: TypeAlias = Callable[[str, int, int], None]
 """Told after each sample: which benchmark and arm, samples done, samples in all."""
 
-PLAN = "plan.json"
 RUNS = "runs"
 
 
@@ -52,6 +53,11 @@ class Plan:
     concurrency: int = 8
     shard: tuple[int, int] = (1, 1)
     seed: int = 0
+
+    def written(self, samples: Mapping[str, Sequence[Sample]]) -> Written:
+        """The plan for these sets, as it is written down."""
+        sets = {name: fingerprint(found) for name, found in samples.items()}
+        return Written(limit=self.limit, epochs=self.epochs, shard=self.shard, seed=self.seed, sets=sets)
 
 
 def chosen(samples: Sequence[Sample], plan: Plan) -> list[Sample]:
@@ -71,72 +77,51 @@ def run(
     *,
     watch: Watch = lambda what, done, total: None,
 ) -> list[Row]:
-    """Every row of every benchmark and arm. Raises InputError for data, arms or a folder that cannot be used, and
-    MissingExtraError without inspect-ai."""
+    """Every row of every benchmark and arm. Raises InputError for data, arms or a folder that cannot be used,
+    RunLockedError for a folder that another run writes to, and MissingExtraError without inspect-ai."""
     makers = {name: arm(name) for name in sorted(arms, key=lambda name: name == SELF_CONSISTENCY)}
     check_installed()
     samples = {each.name: list(each.samples(each.at(data))) for each in benchmarks}
     for each in benchmarks:
         for sample in samples[each.name][:1]:
             shown_target(sample)
+    _check_shards(makers, samples, plan)
     knowledge = Joined(*map(open_index, settings.knowledge), shipped_index())
-    _take_up(out, samples, plan)
     rows: list[Row] = []
-    for each in benchmarks:
-        mine, own = chosen(samples[each.name], plan), list[Row]()
-        store = held_back(knowledge, each.name, samples[each.name], out)
-        for name, maker in makers.items():
-            making = Making(
-                settings=settings, samples=samples[each.name], runs=out / RUNS / each.name / name,
-                knowledge=store, concurrency=plan.concurrency, before=own,
-            )  # fmt: skip
-            made = maker.make(making)
-            _check_arm(out, each.name, name, made.identity)
-            own += _evaluated(each, name, made, mine, out=out, plan=plan, watch=watch)
-        rows += own
+    with only_run(out):
+        take_up(out, plan.written(samples))
+        for each in benchmarks:
+            mine, own = chosen(samples[each.name], plan), list[Row]()
+            store = held_back(knowledge, each.name, samples[each.name], out)
+            for name, maker in makers.items():
+                making = Making(
+                    settings=settings, samples=samples[each.name], runs=out / RUNS / each.name / name,
+                    knowledge=store, concurrency=plan.concurrency, before=own,
+                    benchmark=each.name, seed=plan.seed,
+                )  # fmt: skip
+                made = maker.make(making)
+                check_arm(out, each.name, name, made.identity)
+                own += _evaluated(each, name, made, mine, out=out, plan=plan, watch=watch)
+            rows += own
     return rows
 
 
-def _take_up(out: Path, samples: Mapping[str, Sequence[Sample]], plan: Plan) -> None:
-    """Write down what is asked for, or check that it is what the folder holds. Raises InputError, SetupError."""
-    sets = {
-        name: digest([[each.id, each.case.model_dump(mode="json")] for each in found])
-        for name, found in samples.items()
-    }
-    wanted: dict[str, Any] = {
-        "limit": plan.limit, "epochs": plan.epochs, "shard": list(plan.shard), "seed": plan.seed,
-    }  # fmt: skip
-    path = out / PLAN
-    if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        unlike = sorted(name for name in wanted if known[name] != wanted[name])
-        unlike += sorted(name for name in sets if known["sets"].get(name, sets[name]) != sets[name])
-        if unlike:
-            raise InputError(
-                expected=f"the plan of the run in {out}", got=f"another {' and '.join(unlike)}",
-                fix="name another folder with --out, or give the same options and data",
-            )  # fmt: skip
-        sets = known["sets"] | sets
-        wanted["arms"] = known.get("arms", {})
-    _write_plan(path, wanted | {"sets": sets})
-
-
-def _write_plan(path: Path, plan: Mapping[str, Any]) -> None:
-    write_whole(path, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _check_arm(out: Path, benchmark: str, name: str, identity: str) -> None:
-    """Write down who answers, or check that it is who did. Raises InputError: its answers would be another's."""
-    path = out / PLAN
-    plan = json.loads(path.read_text(encoding="utf-8"))
-    known = plan.setdefault("arms", {}).setdefault(f"{benchmark}, {name}", identity)
-    if known != identity:
+def _check_shards(arms: Collection[str], samples: Mapping[str, Sequence[Sample]], plan: Plan) -> None:
+    """Raise InputError, in every shard alike, for more shards than samples and for an arm that needs the whole set."""
+    parts = plan.shard[1]
+    fewest = min(samples, key=lambda name: len(samples[name]))
+    there = len(samples[fewest][: plan.limit])
+    if parts > there:
         raise InputError(
-            expected=f"the arm {name} as it was when the run in {out} began",
-            got="another model, sampling, index, set of tools or version of polyclinic",
-            fix="name another folder with --out, or give the same options",
+            expected=f"at most as many shards as samples: {there:,} of {fewest}", got=f"{parts:,} shards",
+            fix=f"type --shard 1/{there} to --shard {there}/{there}" if there else "name a set with samples",
         )  # fmt: skip
-    _write_plan(path, plan)
+    if SELF_CONSISTENCY in arms and parts > 1:
+        raise InputError(
+            expected="the whole run for the arm self-consistency: all samples of team and single say how often it asks",
+            got=f"--shard {plan.shard[0]}/{parts}",
+            fix="run the other arms in shards, merge them, and type the command without --shard, --out the merged run",
+        )  # fmt: skip
 
 
 def _evaluated(
@@ -151,7 +136,7 @@ def _evaluated(
 
     by_id = {sample.id: sample for sample in samples}
     done = itertools.count(1)
-    stopped: list[PolyclinicError] = []
+    stopped: list[Exception] = []
 
     @solver(name=f"polyclinic_{name.replace('-', '_')}")
     def asked() -> Solver:
@@ -160,10 +145,11 @@ def _evaluated(
             folder = out / RUNS / benchmark.name / name / f"{sample.id}-{state.epoch}"
             try:
                 said = await made.answer(sample, folder, root=out)
-            except PolyclinicError as error:
+                row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch, root=out)
+            except Exception as error:  # the border of a sample: inspect keeps no more of it than its words
+                error.add_note(f"at the sample {sample.id} of {benchmark.name}, arm {name}")
                 stopped.append(error)
                 raise
-            row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch, root=out)
             state.metadata[KEY] = row.model_dump(mode="json")
             state.output.completion = row.shown
             watch(f"{benchmark.name}, {name}", next(done), len(samples) * plan.epochs)
@@ -184,21 +170,37 @@ def _evaluated(
     task = inspect_ai.Task(
         dataset=MemoryDataset(items), solver=asked(), scorer=judged(), name=f"{benchmark.name}-{name}"
     )
-    (log,) = inspect_ai.eval(
-        task, model=None, log_dir=str(out / LOGS), epochs=plan.epochs, max_samples=plan.concurrency, max_tasks=1,
-        fail_on_error=True, display="none", log_level="warning", ctl_server=False, log_realtime=False,
-        metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
-    )  # fmt: skip
+    with _warnings_on_stderr():
+        (log,) = inspect_ai.eval(
+            task, model=None, log_dir=str(out / LOGS), epochs=plan.epochs, max_samples=plan.concurrency, max_tasks=1,
+            fail_on_error=True, display="none", log_level="warning", ctl_server=False, log_realtime=False,
+            metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
+        )  # fmt: skip
     if stopped:
-        raise _plain(stopped[0], out)
-    return rows_in(log)
+        raise _as_it_concerns_the_run(stopped[0], out)
+    rows = rows_in(log)
+    keep_only(log, out)
+    return rows
 
 
-def _plain(error: PolyclinicError, out: Path) -> PolyclinicError:
-    """What stopped a run, as it concerns who started the run."""
-    if not isinstance(error, RunLockedError):
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """What a person who waits must know, such as a server that is away: inspect would keep it to itself."""
+    handler, logger = logging.StreamHandler(), logging.getLogger("polyclinic")
+    handler.setFormatter(logging.Formatter("polyclinic: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _as_it_concerns_the_run(error: Exception, out: Path) -> Exception:
+    """What stopped a run: a full disk in words, anything else as it is."""
+    if not isinstance(error, OSError):
         return error
-    return SetupError(
-        expected=f"one run at a time into {out}", got="another one that is writing there",
-        fix="wait until it ends, or name another folder with --out",
-    )  # fmt: skip
+    return StorageError(
+        expected=f"room and permission for a run in {out}, " + " ".join(getattr(error, "__notes__", ())),
+        got=f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}",
+        fix="free some space, then type the same command: it goes on where it was",
+    )

@@ -1,6 +1,6 @@
 """The figures of a whole set that no single row has: average precision, AUROC, means with their intervals.
 
-Intervals are drawn over groups of like samples, whole groups at a time. What is undefined is left out.
+Intervals are over groups of like samples, whole groups at a time. What is undefined is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .metrics.classification import auroc
 from .metrics.detection import RECALLS, box_iou
 from .outcomes import ANSWERED, Place, Row
-from .statistics.intervals import interval
+from .statistics.intervals import FEW_GROUPS, interval, mean_interval
 
 Floats: TypeAlias = NDArray[np.float64]
 LEAST_IOU = 0.5
@@ -26,7 +26,7 @@ SHARES = frozenset({"Dice", "IoU", "F1 at IoU 0.5", "IoU of what is there", "mat
 
 @dataclass(frozen=True, kw_only=True)
 class SetScore:
-    """A figure of `n` rows with its 95 % interval."""
+    """A figure of `n` rows with its 95 % interval, NaN where they are too few or too like to tell."""
 
     value: float
     low: float
@@ -44,16 +44,23 @@ def set_scores(rows: Sequence[Row]) -> Mapping[str, SetScore]:
 
 
 def _figure(statistic: Callable[[NDArray[np.int64]], float], rows: Sequence[Row]) -> SetScore:
-    low, high = interval(statistic, [row.group for row in rows])
+    groups = [row.group for row in rows]
+    few = len(set(groups)) < FEW_GROUPS
+    low, high = (math.nan, math.nan) if few else interval(statistic, groups)
     return SetScore(value=statistic(np.arange(len(rows))), low=low, high=high, n=len(rows))
+
+
+def _mean(values: Sequence[float], rows: Sequence[Row]) -> SetScore:
+    bounds = {"least": 0.0 if min(values) >= 0.0 else -math.inf, "most": 1.0 if max(values) <= 1.0 else math.inf}
+    low, high = mean_interval(values, [row.group for row in rows], **bounds)
+    return SetScore(value=float(np.mean(values)), low=low, high=high, n=len(rows))
 
 
 def _means(rows: Sequence[Row], names: Mapping[str, None]) -> dict[str, SetScore]:
     found = {}
     for name in sorted(names):
         having = [row for row in rows if name in row.scores]
-        values = np.array([row.scores[name] for row in having])
-        found[f"mean {name}"] = _figure(lambda index, values=values: float(values[index].mean()), having)  # type: ignore[misc]
+        found[f"mean {name}"] = _mean([row.scores[name] for row in having], having)
     return found
 
 
@@ -63,8 +70,7 @@ def _over_all(rows: Sequence[Row], names: Mapping[str, None]) -> dict[str, SetSc
     for name in sorted(SHARES & names.keys()):
         if all(name in row.scores for row in rows):
             continue
-        values = np.array([row.scores.get(name, 0.0) for row in rows])
-        found[f"mean {name} over all"] = _figure(lambda index, values=values: float(values[index].mean()), rows)  # type: ignore[misc]
+        found[f"mean {name} over all"] = _mean([row.scores.get(name, 0.0) for row in rows], rows)
     return found
 
 
@@ -166,6 +172,6 @@ def _of_chances(rows: Sequence[Row]) -> dict[str, SetScore]:
 
     return {
         "AUROC": _figure(ranked, rows),
-        "accuracy of the likeliest option": _figure(lambda index: float((likeliest == truth)[index].mean()), rows),
-        "share of pictures it decides": _figure(lambda index: float(decided[index].mean()), rows),
+        "accuracy of the likeliest option": _mean((likeliest == truth).astype(float).tolist(), rows),
+        "share of pictures it decides": _mean(decided.tolist(), rows),
     }

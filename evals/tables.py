@@ -20,7 +20,8 @@ from .set_scores import SetScore
 SHORT = {"needs_human": "needs human", "timed_out": "timed out"}
 READING = (
     "Right over all counts whatever is not right against the arm; nothing without an answer counts as a guess. "
-    "Intervals are 95 %: Wilson's, or drawn over groups of like samples (2,000 draws)."
+    "Intervals are 95 %: Wilson's, or drawn over groups of like samples (2,000 draws); of fewer than ten groups "
+    "Student's t of the groups, and none where they cannot tell."
 )
 
 
@@ -133,6 +134,8 @@ def _figure(found: SetScore | None, asked: int) -> str:
     if found is None:
         return ""
     of = "" if found.n == asked else f", n = {found.n:,}"
+    if math.isnan(found.low):
+        return number(found.value) + (f" ({of.removeprefix(', ')})" if of else "")
     return f"{number(found.value)} ({number(found.low)} to {number(found.high)}{of})"
 
 
@@ -156,12 +159,20 @@ def _within(interval: tuple[float, float] | None) -> str:
 def sure(found: Sequence[Result]) -> Table:
     return Table(
         name="Confidence",
-        head=["confidence", "answers with one", "AURC", "ECE, 10 bins", "Brier"],
+        head=["confidence", "answers with one", "coverage", "AURC", "ECE, 10 bins", "Brier"],
         rows=[
-            [each.arm, f"{each.confident:,}", number(each.aurc), number(each.calibration_error), number(each.brier)]
+            [
+                each.arm,
+                f"{each.confident:,}",
+                number(each.confident / each.n),
+                number(each.aurc),
+                number(each.calibration_error),
+                number(each.brier),
+            ]
             for each in found
             if each.confident
         ],
+        about="AURC, ECE and Brier are of these answers alone: at another coverage they do not compare.",
     )
 
 
@@ -195,14 +206,16 @@ def togethers(found: Sequence[Sets]) -> tuple[Table, Table]:
 def pairs(found: Sequence[Paired]) -> Table:
     return Table(
         name="Arms against each other",
-        head=["first", "second", "groups", "difference", "for the first", "for the second", "exact p", "p after Holm"],
+        head=["first", "second", "groups", "difference", "groups for the first", "for the second", "exact p",
+              "p after Holm"],
         rows=[
-            [each.first, each.second, f"{each.groups:,}", difference(each), f"{each.test.only_first:,}",
-             f"{each.test.only_second:,}", f"{each.test.p:.2g}", f"{each.adjusted_p:.2g}"]
+            [each.first, each.second, f"{each.groups:,}", difference(each), f"{each.test.for_first:,}",
+             f"{each.test.for_second:,}", f"{each.test.p:.2g}", f"{each.adjusted_p:.2g}"]
             for each in found
         ],
-        about="McNemar's exact test over groups of like samples: a sample by itself, else those of one picture or "
-        "patient, with all epochs. A group is for the arm that has more of it right.",
+        about="The exact paired randomisation test over groups of like samples, McNemar's where each sample stands by "
+        "itself: else a group are those of one picture or patient, with all epochs. A group is for the arm that has "
+        "more of it right; the test is of the difference, to which larger groups add more.",
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from ..core.report import Report
 from ..core.settings import Settings
 from ..core.whole import write_whole
 from ..tools.card import Detection, Figure, Measurement, ToolCard, ToolOutput
+from ..tools.gate.quality import GATE
 from ..tools.imaging.store import ImageStore, TakenIn
 from ..tools.registry import Toolbox
 from .arm import Arm
@@ -139,11 +140,8 @@ def read(sample: Sample, output: ToolOutput) -> Said:
     return said.model_copy(update={"boxes": boxes, "counts": counts})
 
 
-def cited_by_team(
-    sample: Sample, report: Report, said: Said, *, cards: Iterable[ToolCard], blobs: Blobs, root: Path
-) -> Said:
-    """What a team said with the region and the counts of the evidence that its claims cite, read as of a tool; and
-    whether one of the tools it cites learnt from the very pictures, by their `cards`."""
+def cited_by_team(sample: Sample, report: Report, said: Said, *, blobs: Blobs, root: Path) -> Said:
+    """What a team said with the region and the counts of the evidence that its claims cite, read as of a tool."""
     cited = {name for claim in report.claims for name in claim.evidence}
     items = [item for item in report.evidence if item.id in cited and item.name]
     counts = {
@@ -155,10 +153,21 @@ def cited_by_team(
     regions = (item.region for item in items if item.name == sample.sought.region)
     mask = next((region.mask for region in regions if region is not None and region.mask), None)
     where = blobs.path(mask).relative_to(root).as_posix() if mask else ""
-    seen = {item.source.name for item in report.evidence if item.id in cited and item.source.kind == "tool"}
-    learnt = {trained_on(card, sample.facets.get(DATA_SET, "")) for card in cards if card.name in seen}
-    taught: Literal["", "yes", "no"] = "yes" if "yes" in learnt else said.trained_on_these
-    return said.model_copy(update={"counts": counts, "mask": where, "trained_on_these": taught})
+    return said.model_copy(update={"counts": counts, "mask": where})
+
+
+def taught_by_tools(sample: Sample, report: Report, said: Said, *, cards: Iterable[ToolCard]) -> Said:
+    """What a team said with whether one of the tools that looked learnt from the very pictures, by their `cards`: it
+    told a role something, whether or not a claim cites it or an answer came of it. The gate looks at every image and
+    has learnt which kind of picture it is, not what it shows: it counts where a claim cites it."""
+    cited = {name for claim in report.claims for name in claim.evidence}
+    looked = {
+        item.source.name
+        for item in report.evidence
+        if item.source.kind == "tool" and (item.id in cited or item.source.name != GATE.card.name)
+    }
+    learnt = {trained_on(card, sample.facets.get(DATA_SET, "")) for card in cards if card.name in looked}
+    return said.model_copy(update={"trained_on_these": "yes"}) if "yes" in learnt else said
 
 
 def _placed(found: Detection, sample: Sample) -> Place:
@@ -196,8 +205,8 @@ def trained_on(card: ToolCard, data_set: str) -> Literal["", "yes", "no"]:
     there, though its constants may have been chosen on these pictures: its card's limits say so."""
     if not data_set:
         return ""
-    sets = card.weights.trained_on.split("; ") if card.weights else []
-    return "yes" if any(each.startswith(name) for each in sets for name in _names(data_set)) else "no"
+    sets = card.weights.trained_on if card.weights else ()
+    return "yes" if not set(sets).isdisjoint(_names(data_set)) else "no"
 
 
 def figures_beside(card: ToolCard, data_set: str) -> tuple[Figure, ...]:

@@ -180,12 +180,17 @@ class Figure(Frozen):
 
 
 class Weights(Frozen):
-    """The trained weights of a tool: which file, whose data they were made from, and how to make them again."""
+    """The trained weights of a tool: which file, whose data they were made from, and how to make them again.
+
+    `trained_on` names the data sets, each as the benchmarks made from it do; `sources` says the same to be read, with
+    citations.
+    """
 
     file: str
     sha256: str
     parameters: int
-    trained_on: str
+    trained_on: tuple[str, ...]
+    sources: str
     licence: str
     recipe: str
 

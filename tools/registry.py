@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.metadata
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from ..core.canonical import digest
 from ..core.case import Image
-from ..core.errors import DivergenceError, InputError, SetupError, ToolBrokenError, ToolRefusedError
+from ..core.errors import DivergenceError, InputError, SetupError, ToolBrokenError, ToolRefusedError, TraceError
 from .calculators.table import CALCULATORS
 from .card import (
     Arguments,
@@ -49,6 +50,8 @@ from .imaging.store import ImageStore
 from .learned import blood_cells, brain_tumour, haemorrhage, lung_boxes, nuclei, pneumonia, vessels
 from .neural import sam, zero_shot
 from .workers import broken, how_to_see, run_tool, shared_workers
+
+_log = logging.getLogger("polyclinic")
 
 GROUP = "polyclinic.tools"
 """The group of entry points through which other distributions add tools."""
@@ -172,13 +175,23 @@ class Toolbox:
             for name, tool in sorted(self._tools.items())
         }
 
-    def as_recorded(self, tools: Mapping[str, Any]) -> Toolbox:
-        """The tools of a recorded run: the installed ones, the shipped ones, and cards without a function for others.
+    @classmethod
+    def as_recorded(cls, tools: Mapping[str, Any]) -> Toolbox:
+        """The tools of a recorded run, whatever is installed: a card without a function where the trace holds the card,
+        the shipped tool where it holds its stamp. A shipped tool that is another by now is said.
 
-        Raises DivergenceError for a shipped tool that this version no longer has.
+        Raises DivergenceError for a shipped tool that this version no longer has, TraceError for what is no card.
         """
-        found = (self._tools.get(name) or _recorded(name, said) for name, said in tools.items())
-        return Toolbox(found, apart=self._apart)
+        box = cls((_recorded(name, said) for name, said in tools.items()), apart=False)
+        changed = [
+            f"{name} ({said['version']} then, {box.version(name)} here)"
+            for name, said in sorted(tools.items())
+            if _is_stamp(said) and said != _stamp(name)
+        ]
+        if changed:
+            told = "since the trace was recorded these tools changed, in version or card: %s"
+            _log.warning(told, ", ".join(changed))
+        return box
 
     def warm(self) -> None:
         """Start the workers before they are needed."""
@@ -263,10 +276,22 @@ def _stamp(name: str) -> dict[str, str]:
     return {"version": card.version, "card": digest(card.model_dump(mode="json"))}
 
 
+def _is_stamp(said: Mapping[str, Any]) -> bool:
+    return said.keys() == {"version", "card"}
+
+
 def _recorded(name: str, said: Mapping[str, Any]) -> Tool:
-    """A tool that is not among the installed ones. Raises DivergenceError."""
-    if "card" not in said:
-        return _not_installed(ToolCard.model_validate(said))
+    """A tool as a trace names it. Raises DivergenceError, TraceError."""
+    if not _is_stamp(said):
+        try:
+            return _not_installed(ToolCard.model_validate(said))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise TraceError(
+                expected=f"the card of the tool {name} in the opening record of the trace",
+                got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+                fix="replay it with the version that recorded it, or restore it from a copy",
+            ) from error
     if name not in _shipped():
         raise DivergenceError(
             expected=f"the tool {name} {said.get('version', '')}", got="a version of polyclinic without it",

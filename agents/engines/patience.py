@@ -28,6 +28,8 @@ _log = logging.getLogger("polyclinic")  # what a person who waits must know; wit
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 LONGEST_RETRY_AFTER_S = 60.0
 FAILURES_OF_AN_OUTAGE = 3
+REMIND_S = 60.0
+"""How often a person who waits is told so."""
 HANGS = 2
 """A call that was cancelled for hanging is tried once more."""
 
@@ -105,6 +107,7 @@ class Breaker:
         self._watch: asyncio.Task[None] | None = None
         self._opened_s = 0.0
         self._past_s = 0.0
+        self._told_s = -math.inf
 
     @property
     def is_open(self) -> bool:
@@ -131,15 +134,24 @@ class Breaker:
             self._closed.clear()
             self._opened_s = time.monotonic()
             waiting = "%s does not answer; waiting for it up to %g s (Ctrl-C stops, the same command resumes)"
+            self._told_s = self._opened_s
             _log.warning(waiting, self._whom, self._patience_s)
             self._watch = asyncio.ensure_future(self._watched())
             self._watch.add_done_callback(self._over)  # also when cancelled: nobody may wait for a watch that has ended
+
+    def remind(self, since_s: float, what: str) -> None:
+        """Say that calls have been waiting `since_s`, once a minute, whoever waits."""
+        now_s = time.monotonic()
+        if now_s - max(since_s, self._told_s) >= REMIND_S:
+            self._told_s = now_s
+            _log.warning("still waiting for %s, since %.0f s: %s", self._whom, now_s - since_s, what)
 
     async def _watched(self) -> None:
         for number in itertools.count():
             await asyncio.sleep(_jittered(number))
             if await self._probe():
                 return
+            self.remind(self._opened_s, "it does not answer")
 
     def _over(self, watch: asyncio.Task[None]) -> None:
         if not watch.cancelled():
@@ -171,7 +183,8 @@ async def persist(
     `attempt` is told how many times its usual deadline it has. A call that hung while the server answered others was
     queued there, and is given twice the time; one that hung while it answered nobody may meet an outage.
 
-    Raises ModelError when the attempts, `total_s` without outages, or the patience with an outage are used up.
+    Raises ModelError when the attempts, `total_s` without outages, or the patience with an outage are used up; its
+    cause is "late" where a deadline passed, and not where the server refused until nobody would ask it again.
     """
     kinds: Counter[FaultKind] = Counter()
     start_s, paused_s = time.monotonic(), patience.breaker.paused_s
@@ -200,7 +213,10 @@ async def persist(
             worked_s = time.monotonic() - start_s - (patience.breaker.paused_s - paused_s)
             too_often = kinds.total() - kinds["busy"] >= patience.faults or kinds["hung"] >= HANGS
             if too_often or waited_too_long or worked_s > total_s:
-                raise _given_up(whom, f"{fault.what}, after {len(patience.seen)} attempts", fault.kind) from fault
+                late = fault.kind == "hung" or not (too_often or waited_too_long)
+                got = f"{fault.what}, after {len(patience.seen)} attempts"
+                raise _given_up(whom, got, fault.kind, late=late) from fault
+            patience.breaker.remind(start_s, fault.what)
             stated = min(fault.retry_after_s or 0.0, LONGEST_RETRY_AFTER_S)
             await asyncio.sleep(max(stated, _jittered(len(patience.seen) - 1)))
             continue
@@ -214,11 +230,11 @@ def _jittered(number: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
-def _given_up(whom: str, got: str, kind: FaultKind) -> ModelError:
+def _given_up(whom: str, got: str, kind: FaultKind, *, late: bool = False) -> ModelError:
     fixes: dict[FaultKind, str] = {
         "hung": "raise budget.call_timeout_s, or lower serving.cases_at_once",
         "busy": "raise budget.call_timeout_s or budget.seconds, or lower serving.cases_at_once",
         "garbled": "look at the server's log",
         "down": "look at the server's log; ask the case again when it is back",
     }
-    return ModelError(expected=f"a reply from {whom}", got=got, fix=fixes[kind])
+    return ModelError(expected=f"a reply from {whom}", got=got, fix=fixes[kind], cause="late" if late else "")

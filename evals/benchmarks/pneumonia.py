@@ -40,7 +40,7 @@ def _made(item: Item) -> Iterator[Sample]:
         case=case,
         target=letter_for(OPTIONS, item.kind),
         group=item.group,
-        facets={"data set": "ChestX-ray8", "modality": "xray"},
+        facets={"data set": "ChestX-ray8 | ChestX-ray14", "modality": "xray"},
         sought=Sought(findings={"A": "pneumonia", "B": ""}),
     )
 

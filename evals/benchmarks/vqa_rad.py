@@ -55,6 +55,7 @@ def _made(pictures: Path, yes_no: bool, record: dict[str, Any]) -> Iterator[Samp
         target=letter_for(YES_NO, answer) if yes_no else Answer(accepted=(answer,)),
         group=record["image_name"],
         facets={
+            "data set": "VQA-RAD",
             "answer type": kind,
             "organ": record["image_organ"].strip().upper(),
             "question type": record["question_type"].strip().upper(),

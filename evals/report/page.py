@@ -84,7 +84,7 @@ def _against(found: Summary, place: int) -> Html:
         _figures([(
             plots.forest(found.pairs, name=f"b{place}-forest"),
             "The first arm minus the second, right over all, on the samples both were asked. Filled: p after Holm "
-            "below 0.05, of the exact McNemar test.",
+            "below 0.05, of the exact paired test.",
         )]),
         _table(tables.pairs(found.pairs)),
     ])  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from .intervals import DRAWS, Statistic, percentiles, quantile, resamples
+from .intervals import DRAWS, FEW_GROUPS, Statistic, mean_interval, percentiles, quantile, resamples
 
 Name = TypeVar("Name")
 
@@ -34,7 +34,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     `p` is the chance of a split at least as uneven of as many samples by a fair coin; it is never above the stated
     error and often well below. `mid_p` counts the observed split by half (Fagerland et al., BMC Med Res Methodol
     2013): closer to the stated error, on rare occasions slightly above. Without any such sample both are 1. Samples
-    count as independent: for grouped ones see `difference`.
+    count as independent: for grouped ones see `sign_flips`.
     """
     if len(first) != len(second):
         raise InputError(
@@ -57,6 +57,37 @@ def mcnemar_of(only_first: int, only_second: int) -> McNemar:
     # Whole numbers up to here: no rounding, and no overflow, at any n.
     p = min(1.0, 2 * tail / (1 << n))
     return McNemar(only_first=only_first, only_second=only_second, p=p, mid_p=min(1.0, (2 * tail - term) / (1 << n)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignFlips:
+    """Groups of which either arm has more right, and how likely so great a difference is if neither is better."""
+
+    for_first: int
+    for_second: int
+    p: float
+
+
+def sign_flips(balances: Sequence[int]) -> SignFlips:
+    """The paired randomisation test, exact, two-sided (Fisher 1935, section 21), of groups of like samples.
+
+    `balances` are, for each group, the samples only the first arm has right minus those only the second has. If neither
+    is better, each could as well have the other sign: `p` is the chance that their sum is at least as far from 0 as
+    it is, over all signs. It tests the very sum of which the difference of the two shares is made. Of groups of one
+    sample it is McNemar's exact test.
+    """
+    uneven = [abs(balance) for balance in balances if balance]
+    for_first = sum(balance > 0 for balance in balances)
+    if all(size == 1 for size in uneven):
+        p = mcnemar_of(for_first, len(uneven) - for_first).p
+    else:
+        chance = np.ones(1)  # of each sum from -reach to +reach
+        for size in uneven:
+            padded = np.pad(chance, size)
+            chance = (np.roll(padded, size) + np.roll(padded, -size)) / 2.0
+        reach, found = sum(uneven), abs(sum(balances))
+        p = min(1.0, float(chance[np.abs(np.arange(-reach, reach + 1)) >= found].sum()))
+    return SignFlips(for_first=for_first, for_second=len(uneven) - for_first, p=p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +155,18 @@ def difference_of_shares(
 ) -> Difference:
     """`difference` of two shares that are right. Where every draw gives the same (no group differs, or all do alike),
     the interval is the score interval of so many groups (Tango, Stat Med 1998;17:891-908): ± z²/(g + z²) around no
-    difference, and from ±1 down to (g - z²)/(g + z²) where one arm alone is always right."""
+    difference, and from ±1 down to (g - z²)/(g + z²) where one arm alone is always right. Of fewer than FEW_GROUPS
+    groups it is that of `mean_interval`."""
 
     def mean(values: NDArray[np.bool_]) -> Statistic:
         return lambda index: float(values[index].mean())
 
     found = difference(mean(first), mean(second), groups, level=level)
     if found.low < found.high:
-        return found
+        if len(set(groups)) >= FEW_GROUPS:
+            return found
+        low, high = mean_interval(first.astype(np.float64) - second, groups, least=-1.0, most=1.0, level=level)
+        return replace(found, low=low, high=high)
     squared = quantile(level) ** 2
     half = squared / (len(set(groups)) + squared)
     low, high = found.value - half * (1.0 + abs(found.value)), found.value + half * (1.0 + abs(found.value))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import shutil
 import socket
 import threading
 import time
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,14 @@ from polyclinic.agents.clinic import replay_run
 from polyclinic.agents.engines.embedded.engine import EmbeddedEngine
 from polyclinic.agents.tasks import Task
 from polyclinic.core.case import pseudonym
-from polyclinic.core.errors import DivergenceError, InputError, RunLockedError, SetupError, StorageError
+from polyclinic.core.errors import DivergenceError, InputError, RunLockedError, SetupError, StorageError, TraceError
 from polyclinic.core.events import DecisionMade, NodeStarted, Reported
 from polyclinic.core.runs import read_run, report_text, verify_run
 from polyclinic.core.trace import TraceFile
 from polyclinic.knowledge.index.search import Index
 from polyclinic.knowledge.store import Passage
 from polyclinic.tools.card import ImageArguments, Measurement, Tool, ToolCard, ToolOutput
-from polyclinic.tools.registry import TOOLS, Toolbox
+from polyclinic.tools.registry import TOOLS, Toolbox, _stamp
 
 RETINA = Image(path="package://skimage/data/retina.jpg", modality="fundus", body_part="eye")
 FUNDUS = Case(id="fundus", question="What do the vessels and the optic disc measure?", images=(RETINA,))
@@ -78,20 +80,57 @@ def test_a_changed_prompt_is_the_named_divergence(tmp_path: Path, monkeypatch: p
     assert '+  "handbook": "another handbook"' in str(caught.value)
 
 
-def test_a_changed_tool_version_is_the_named_divergence(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    report = Clinic(runs=tmp_path).consult_sync(FUNDUS)
-    newer = [
-        replace(tool, card=tool.card.model_copy(update={"version": "9.9"}))
-        if tool.card.name == "image_quality"
+def newer(name: str) -> list[Tool]:
+    """The shipped tools, one of them as another version."""
+    return [
+        replace(tool, card=ToolCard.model_validate({**tool.card.model_dump(), "version": "9.9"}))
+        if tool.card.name == name
         else tool
         for tool in TOOLS
     ]
-    with pytest.raises(DivergenceError) as caught:
-        asyncio.run(Clinic(runs=tmp_path, tools=newer).replay(report.trace.path))
+
+
+def test_a_changed_tool_version_is_the_named_divergence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = Clinic(runs=tmp_path).consult_sync(FUNDUS)
+    changed = {tool.card.name: tool for tool in newer("image_quality")}
+    monkeypatch.setattr("polyclinic.tools.registry._shipped", lambda: changed)
+    _stamp.cache_clear()
+    try:
+        with pytest.raises(DivergenceError) as caught:
+            asyncio.run(Clinic(runs=tmp_path).replay(report.trace.path))
+    finally:
+        _stamp.cache_clear()
     assert "step 1 (tool 'image_quality' by intake)" in str(caught.value)
     assert "9.9" in str(caught.value)
+    assert "these tools changed, in version or card: image_quality (" in caplog.text
+
+
+def test_a_replay_does_not_depend_on_what_is_installed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    report = Clinic(runs=tmp_path).consult_sync(FUNDUS)
+    elsewhere = Clinic(runs=tmp_path, tools=newer("image_quality"))
+    assert report_text(asyncio.run(elsewhere.replay(report.trace.path))) == report_text(report)
+    own = elsewhere.consult_sync(FUNDUS)
+    assert own.trace != report.trace
+    assert report_text(asyncio.run(replay_run(own.trace.path))) == report_text(own)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("key", ["reliability", "arrangement", "tools", "budget", "engine", "caveat", "notes"])
+def test_a_header_without_a_key_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    report = Clinic(runs=tmp_path).consult_sync(TEXT)
+    trace, records = read_run(Path(report.trace.path))
+    request = copy.deepcopy(records[0].request)
+    del request["config"][key]
+    older = (records[0].model_copy(update={"request": request}), *records[1:])
+    monkeypatch.setattr("polyclinic.agents.clinic.read_run", lambda _: (trace, older))
+    with pytest.raises(
+        TraceError, match=rf"config\.{key} in the opening record of the trace; got Field required; repl"
+    ):
+        asyncio.run(replay_run(report.trace.path))
 
 
 def test_the_same_consult_resumes_an_unfinished_run_and_asks_only_what_is_missing(tmp_path: Path) -> None:

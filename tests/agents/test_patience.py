@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -417,3 +418,52 @@ async def test_all_attempts_together_are_bounded() -> None:
 
     with pytest.raises(ModelError, match=r"lower serving\.cases_at_once"):
         await persist(attempt, patient, rank=0, whom="m", total_s=0.01)
+
+
+async def test_whoever_waits_is_reminded_of_an_outage_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "REMIND_S", 0.05)
+    server = Server(down(), down(), down(), "ok")
+    server.well = False
+    asyncio.get_running_loop().call_later(0.3, setattr, server, "well", True)
+    patient = server.patience()
+    assert await asyncio.gather(ask(server, patient), ask(server, patient)) == ["ok", "ok"]
+    told = [record.getMessage() for record in caplog.records]
+    assert "does not answer; waiting for it up to" in told[0]
+    assert "asking the server again after" in told[-1]
+    assert 2 <= len(told[1:-1]) <= 6  # in six times 0.05 s, though two calls wait and many probes fail
+    assert all(
+        re.fullmatch(r"still waiting for the server, since \d+ s: it does not answer", line) for line in told[1:-1]
+    )
+
+
+async def test_whoever_waits_for_a_busy_server_is_told_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "REMIND_S", 0.05)
+    busy = [Fault("HTTP 429: full", "busy", retry_after_s=0.03) for _ in range(5)]
+    assert await ask(Server(*busy, "ok"), Server().patience()) == "ok"
+    assert {record.getMessage() for record in caplog.records} == {
+        "still waiting for the server, since 0 s: HTTP 429: full"
+    }
+    caplog.clear()
+    assert await ask(Server(busy[0], "ok"), Server().patience()) == "ok"
+    assert not caplog.records  # a hiccup is nobody's business
+
+
+@pytest.mark.parametrize(
+    ("lines", "more", "cause"),
+    [
+        ([Fault("no reply", "hung")], {}, "late"),
+        ([down()], {}, ""),
+        ([Fault("HTML", "garbled")], {}, ""),
+        ([Fault("HTTP 429", "busy")], {"patience_s": 0.05}, ""),
+    ],
+)
+async def test_a_call_given_up_is_late_where_a_deadline_passed(
+    lines: list[Fault], more: dict[str, Any], cause: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        await ask(Server(*lines), Server().patience(**more))
+    assert caught.value.cause == cause

@@ -97,7 +97,7 @@ async def test_an_earlier_image_is_named_as_the_case_names_it(case: Case, tmp_pa
     assert (change.modality, change.content.startswith("image-1: It changed by")) == ("xray", True)
     assert (weight.value, weight.modality, weight.region, weight.content) == (70.0, "", None, "It is 70 kg.")
     assert report.trace is not None
-    again = await replay_run(report.trace.path, toolbox=clinic.toolbox)
+    again = await clinic.replay(report.trace.path)
     assert report_text(again) == report_text(report)
     elsewhere = await replay_run(report.trace.path)
     assert report_text(elsewhere) == report_text(report), "it needs no tool to be replayed"

@@ -12,6 +12,7 @@ from polyclinic.core.errors import (
     MissingExtraError,
     ModelError,
     PolyclinicError,
+    StorageError,
     ToolBrokenError,
     ToolRefusedError,
 )
@@ -25,10 +26,20 @@ def test_a_recorded_error_comes_back_as_it_was(kind: type[DecisionError]) -> Non
     assert str(again) == str(error) == "expected a; got b; c"
 
 
+def test_the_cause_is_kept_and_a_record_without_one_is_read() -> None:
+    late = ModelError(expected="a", got="b", fix="c", cause="late")
+    assert DecisionError.from_record(late.as_record()).cause == "late"
+    plain = {"type": "ModelError", "expected": "a", "got": "b", "fix": "c"}
+    assert DecisionError.from_record(plain).cause == ""
+    assert DecisionError.from_record(plain).as_record() == plain
+
+
 def test_errors_cross_process_borders() -> None:
-    error = pickle.loads(pickle.dumps(ModelError(expected="a", got="b", fix="c")))  # noqa: S301 - our own bytes
+    error = pickle.loads(pickle.dumps(ModelError(expected="a", got="b", fix="c", cause="late")))  # noqa: S301 - our own
     assert isinstance(error, ModelError)
-    assert error.fix == "c"
+    assert (error.fix, error.cause) == ("c", "late")
+    other = pickle.loads(pickle.dumps(StorageError(expected="a", got="b", fix="c")))  # noqa: S301 - our own bytes
+    assert isinstance(other, StorageError)
 
 
 def test_a_missing_extra_says_what_to_type() -> None:

@@ -80,6 +80,24 @@ def test_so_many_samples_as_cost_what_the_team_does(
     assert samples_for(team=said(team), single=said(single)) == samples
 
 
+def test_without_counted_tokens_nothing_says_how_many_samples_it_takes() -> None:
+    spent = [Said(option="A", prompt_tokens=9, completion_tokens=3)]
+    with pytest.raises(InputError, match=r"got none of team; serve a model"):
+        samples_for(team=[Said(option="A")], single=spent)
+
+
+def test_what_is_drawn_at_random_follows_the_seed(data: Path, tmp_path: Path) -> None:
+    drawn = {
+        seed: {
+            row.sample: row.said.option
+            for row in run([benchmark("pubmedqa")], ["random"], data, tmp_path / str(seed), Settings(), Plan(seed=seed))
+        }
+        for seed in (0, 1)
+    }
+    assert drawn[0].keys() == drawn[1].keys()
+    assert drawn[0] != drawn[1]
+
+
 def test_the_samples_of_self_consistency_are_recorded(data: Path, tmp_path: Path, server: Any) -> None:
     found = asked(data, tmp_path, server, "team", "single", "self-consistency")
     wanted = samples_for(team=[r.said for r in found["team"]], single=[r.said for r in found["single"]])

@@ -8,7 +8,7 @@ import pytest
 
 from polyclinic.core.case import Case, Image
 from polyclinic.core.errors import InputError
-from polyclinic.evals.leakage import FILE, held_back, leakages
+from polyclinic.evals.leakage import FILE, HeldBack, Leakage, held_back, leakages
 from polyclinic.evals.sample import Letter, Sample
 from polyclinic.knowledge.index.joined import Joined, shipped_index
 from polyclinic.knowledge.index.search import Index
@@ -53,7 +53,7 @@ def test_a_planted_item_is_found_by_no_search_and_reported(store: Joined, tmp_pa
         "abstract": ("one",), "own": (), "planted": ("one",),
     }  # fmt: skip
     assert told.searched == 4 + shipped_index().size
-    assert "3 passages that say nearly the same as 1 of the samples were held back" in told.sentence
+    assert "3 passages that say nearly the same as 1 of the samples were held back from every arm" in told.sentence
     assert without.version == told.store != store.version
 
 
@@ -102,3 +102,9 @@ def test_pictures_that_share_a_question_repeat_nothing(store: Joined, tmp_path: 
     (told,) = leakages([tmp_path])
     assert told.repeated == ()
     assert "no passage says nearly the same" not in told.sentence
+
+
+def test_one_passage_is_one() -> None:
+    gone = HeldBack(passage="a", title="b", samples=("one",))
+    told = Leakage(benchmark="quiz", samples=2, store="s", searched=3, held_back=(gone,)).sentence
+    assert "1 passage that says nearly the same as 1 of the samples was held back" in told

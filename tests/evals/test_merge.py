@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from polyclinic.evals.benchmarks.table import benchmark
 from polyclinic.evals.leakage import leakages
 from polyclinic.evals.logs import newest_logs, rows_of
 from polyclinic.evals.merge import merge
+from polyclinic.evals.plan import read_plan
 from polyclinic.evals.run import Plan, run
 
 inspect_ai = pytest.importorskip("inspect_ai", reason="needs the extra [eval]")
@@ -80,3 +82,26 @@ def test_nothing_is_written_over(shards: list[Path], tmp_path: Path) -> None:
         merge(shards, tmp_path)
     with pytest.raises(InputError, match=r"the folder of a run, with plan.json"):
         merge([tmp_path], tmp_path / "out")
+
+
+def test_shards_of_other_arms_or_another_leakage_are_refused(shards: list[Path], tmp_path: Path) -> None:
+    copies = [tmp_path / folder.name for folder in shards]
+    for folder, copy in zip(shards, copies, strict=True):
+        shutil.copytree(folder, copy)
+    plan = read_plan(copies[1])
+    plan.model_copy(update={"arms": {**plan.arms, "pubmedqa, majority": "another model"}}).write(copies[1])
+    with pytest.raises(InputError, match=r"with another arm \(pubmedqa, majority\); name the shards of one run"):
+        merge(copies, tmp_path / "out")
+    with pytest.raises(InputError, match=r"of one plan with .*; got another arm \(pubmedqa, majority\); report each"):
+        rows_of(copies)
+    plan.write(copies[1])
+    (copies[2] / "leakage.json").write_text("[]")
+    with pytest.raises(InputError, match=r"with another leakage; name the shards of one run"):
+        merge(copies, tmp_path / "out")
+
+
+def test_runs_of_two_plans_are_not_read_as_one(shards: list[Path], data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    run([benchmark("pubmedqa")], ARMS[1:], data, other, Settings(), Plan(limit=11, seed=1))
+    with pytest.raises(InputError, match=r"got another seed and another number of shards; report each by itself"):
+        rows_of([shards[0], other])

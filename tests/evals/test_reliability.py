@@ -50,8 +50,14 @@ def test_opinions_are_counted_by_role_and_shown_to_the_attending(data: Path, tmp
     assert (share.right, share.n) == (right, 12)
     assert (share.low, share.high) == pytest.approx(wilson(right, 12), abs=1e-4)
 
+    with pytest.raises(InputError, match=r"each sample of pubmedqa once for the arm team; got .* twice"):
+        reliability([tmp_path / "out", tmp_path / "out"])
+
     path = tmp_path / "table.json"
     path.write_text(table.model_dump_json())
+    with pytest.raises(InputError, match=r"measured on other benchmarks than pubmedqa; got one measured on pubmedqa"):
+        run([benchmark("pubmedqa")], ["team"], data, tmp_path / "again",
+            settings.model_copy(update={"reliability": path}), Plan(limit=2))  # fmt: skip
     clinic = Clinic(settings=settings.model_copy(update={"reliability": path, "runs": tmp_path / "runs"}))
     report = clinic.consult_sync(CASE.model_copy(update={"question": "Does it lower the pressure?"}))
     _, records = read_run(Path(report.trace.path))
@@ -59,6 +65,12 @@ def test_opinions_are_counted_by_role_and_shown_to_the_attending(data: Path, tmp
     assert f"cardiology was right in {right} of 12 earlier answers on questions without images" in prompts["attending"]
     assert not any("was right in" in text for name, text in prompts.items() if name != "attending")
     path.unlink()
+
+
+def test_a_sample_that_is_asked_again_counts_once(data: Path, tmp_path: Path, server: Any) -> None:
+    settings = Settings(engine=server.url)
+    run([benchmark("pubmedqa")], ["team"], data, tmp_path / "out", settings, Plan(limit=3, epochs=2))
+    assert reliability([tmp_path / "out"]).roles["cardiology"]["text"].n == 3
 
 
 async def test_a_replay_needs_the_trace_alone(data: Path, tmp_path: Path) -> None:

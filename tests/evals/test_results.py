@@ -65,7 +65,7 @@ def test_arms_are_compared_on_the_samples_both_have() -> None:
     first = [row(f"s{n}", "right" if n < 8 else "wrong") for n in range(10)]
     second = [row(f"s{n}", "right" if n < 2 else "abstained", arm="two") for n in range(12)]
     found = pair(first, second)
-    assert (found.n, found.test.only_first, found.test.only_second) == (10, 6, 0)
+    assert (found.n, found.test.for_first, found.test.for_second) == (10, 6, 0)
     assert found.test.p == pytest.approx(2 / 2**6)
     assert found.difference.value == pytest.approx(0.6)
     with pytest.raises(InputError, match=r"two arms with samples in common"):
@@ -127,7 +127,7 @@ def test_a_group_counts_for_the_arm_that_has_more_of_it_right() -> None:
         row("t", "right", group="g2", arm="two")
     ]
     found = pair(first, second)
-    assert (found.test.only_first, found.test.only_second, found.groups) == (1, 1, 2)
+    assert (found.test.for_first, found.test.for_second, found.groups) == (1, 1, 2)
 
 
 def test_arms_made_from_the_samples_are_marked_and_not_tested() -> None:

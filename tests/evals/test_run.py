@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,14 +15,17 @@ from typing import Any
 
 import pytest
 
-from polyclinic.core.errors import InputError
+from polyclinic.core.errors import InputError, RunLockedError, StorageError
 from polyclinic.core.runs import verify_run
 from polyclinic.core.settings import Budget, Settings
+from polyclinic.evals.arms import Majority
 from polyclinic.evals.benchmarks.table import benchmark
 from polyclinic.evals.logs import LOGS, rows_of
-from polyclinic.evals.outcomes import Row
+from polyclinic.evals.outcomes import Row, Said
+from polyclinic.evals.plan import only_run
 from polyclinic.evals.results import by_arm
 from polyclinic.evals.run import RUNS, Plan, chosen, run
+from polyclinic.evals.sample import Sample
 
 pytest.importorskip("inspect_ai", reason="needs the extra [eval]")
 
@@ -130,7 +134,7 @@ def test_runs_that_are_killed_end_with_the_same_table_and_ask_nothing_twice(data
             record["key"] for record in map(json.loads, (one / "trace.jsonl").read_text().splitlines()) if record["key"]
         ]
         assert len(keys) == len(set(keys))
-    assert len(sorted((killed / LOGS).glob("*.eval"))) >= 1
+    assert len(sorted((killed / LOGS).glob("*.eval"))) == 1  # those of the killed runs are gone
 
 
 def test_teams_of_a_served_model_are_counted_with_what_they_cost(data: Path, tmp_path: Path, server: Any) -> None:
@@ -167,3 +171,79 @@ def test_a_tool_is_not_asked_about_texts(data: Path, tmp_path: Path) -> None:
 
 def test_the_folder_of_a_set_is_as_good_as_that_of_all(data: Path) -> None:
     assert PUBMEDQA.at(data / "pubmedqa") == PUBMEDQA.at(data)
+
+
+def test_a_log_that_is_repeated_is_kept_once_and_other_arms_keep_theirs(data: Path, tmp_path: Path) -> None:
+    for arms in (("majority",), ("random",), ("majority",)):
+        asked(data, tmp_path, arms=arms, limit=3)
+    assert len(sorted((tmp_path / LOGS).glob("*.eval"))) == 2
+    assert {row.arm for row in rows_of([tmp_path])} == {"majority", "random"}
+
+
+def test_a_log_that_a_kill_tore_is_unfinished_and_goes_with_the_next_run(data: Path, tmp_path: Path) -> None:
+    rows = asked(data, tmp_path, arms=("random",), limit=3)
+    (log,) = sorted((tmp_path / LOGS).glob("*.eval"))
+    for number, size in enumerate((0, 300)):
+        torn = f"2026-01-0{number + 1}T00-00-00-00-00_pubmedqa-random_{'a' * 21}{number}.eval"
+        (tmp_path / LOGS / torn).write_bytes(log.read_bytes()[:size])
+    assert rows_of([tmp_path]) == rows
+    asked(data, tmp_path, arms=("random",), limit=3)
+    assert len(sorted((tmp_path / LOGS).glob("*.eval"))) == 1
+
+
+def test_a_second_run_into_a_folder_that_is_being_written_is_refused(data: Path, tmp_path: Path) -> None:
+    with (
+        only_run(tmp_path),
+        pytest.raises(RunLockedError, match=r"got another run that is writing there; wait until it ends, or name anot"),
+    ):
+        asked(data, tmp_path, arms=("majority",), limit=3)
+    assert len(asked(data, tmp_path, arms=("majority",), limit=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        (ZeroDivisionError("an invented bug"), r"an invented bug"),
+        (
+            OSError(28, "No space left on device"),
+            r"at the sample pubmedqa-10\d\d of pubmedqa, arm majority; got No",
+        ),
+    ],
+)
+def test_what_breaks_in_an_arm_is_told_as_what_it_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, shown: str
+) -> None:
+    async def answer(self: Majority, sample: Sample, folder: Path, *, root: Path) -> Said:
+        raise raised
+
+    monkeypatch.setattr(Majority, "answer", answer)
+    with pytest.raises((ZeroDivisionError, StorageError), match=shown):
+        asked(data, tmp_path, arms=("majority",), limit=1)
+    (note,) = raised.__notes__
+    assert re.fullmatch(r"at the sample pubmedqa-10\d\d of pubmedqa, arm majority", note)
+    monkeypatch.undo()
+    assert len(asked(data, tmp_path, arms=("majority",), limit=1)) == 1
+    assert len(sorted((tmp_path / LOGS).glob("*.eval"))) == 1
+
+
+def test_more_shards_than_samples_are_refused_in_every_shard(data: Path, tmp_path: Path) -> None:
+    for n in (1, 7):
+        with pytest.raises(InputError, match=r"samples: 5 of pubmedqa; got 7 shards; type --shard 1/5 to --shard 5/5"):
+            asked(data, tmp_path, arms=("majority",), limit=5, shard=(n, 7))
+    assert not list(tmp_path.iterdir())
+
+
+def test_self_consistency_is_not_asked_in_shards(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"got --shard 1/2; run the other arms in shards, merge them, and type"):
+        asked(data, tmp_path, arms=("team", "single", "self-consistency"), limit=6, shard=(1, 2))
+
+
+def test_a_person_is_told_while_the_server_is_away(
+    data: Path, tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.configure(latency_s=0.0, fault_from={"index": 1, "count": 3, "kind": "500"})
+    rows = run([PUBMEDQA], ["team"], data, tmp_path, Settings(engine=server.url), Plan(limit=2, concurrency=1))
+    assert {row.outcome for row in rows} <= {"right", "wrong"}
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("polyclinic: ")]
+    assert re.match(r"polyclinic: double at http://\S+ does not answer; waiting for it up to", told[0])
+    assert re.match(r"polyclinic: asking double at http://\S+ again after", told[1])

@@ -18,13 +18,14 @@ from polyclinic.core.errors import InputError, ToolRefusedError
 from polyclinic.core.evidence import Claim, Evidence, Region, Source
 from polyclinic.core.report import Report
 from polyclinic.core.settings import Settings
-from polyclinic.evals.benchmarks.table import benchmark
+from polyclinic.evals.benchmarks.table import BENCHMARKS, benchmark
 from polyclinic.evals.outcomes import Said
 from polyclinic.evals.places import read_said
 from polyclinic.evals.sample import Boxes, Letter, Mask, Points, Sample, Sought, Target
 from polyclinic.evals.scoring import row_of
 from polyclinic.evals.set_scores import set_scores
 from polyclinic.evals.tool_arm import (
+    DATA_SET,
     SAID,
     Constant,
     ToolArm,
@@ -32,10 +33,12 @@ from polyclinic.evals.tool_arm import (
     constant,
     figures_beside,
     read,
+    taught_by_tools,
     tool_arm,
     trained_on,
 )
 from polyclinic.tools.card import Detection, ImageArguments, Measurement, Tool, ToolCard, ToolOutput
+from polyclinic.tools.gate.quality import GATE
 from polyclinic.tools.imaging.store import ImageStore
 from polyclinic.tools.registry import TOOLS, Toolbox
 
@@ -195,11 +198,11 @@ def test_a_team_s_region_and_counts_are_those_its_claims_cite(tmp_path: Path) ->
         item.model_copy(update={"id": "t2", "value": 7.0, "region": Region(image="aa", mask="cd" * 32)}),
     )
     report = Report.model_construct(claims=(Claim(text="b", evidence=("t2",)),), evidence=items)
-    said = cited_by_team(each, report, Said(answer="x"), cards=(), blobs=blobs, root=tmp_path)
+    said = cited_by_team(each, report, Said(answer="x"), blobs=blobs, root=tmp_path)
     assert said.counts == {"Square": 7.0}
     assert said.mask == f"runs/blobs/cd/{'cd' * 32}"
     nobody = report.model_copy(update={"claims": ()})
-    assert cited_by_team(each, nobody, Said(answer="x"), cards=(), blobs=blobs, root=tmp_path) == Said(answer="x")
+    assert cited_by_team(each, nobody, Said(answer="x"), blobs=blobs, root=tmp_path) == Said(answer="x")
 
 
 def test_no_tool_is_told_by_a_name_there_is_not() -> None:
@@ -262,15 +265,48 @@ def test_real_figures_are_those_of_the_card(data_dir: Path, tmp_path: Path) -> N
     assert {row.said.trained_on_these for row in rows} == {"no"}
 
 
-def test_a_team_that_cites_a_tool_which_learnt_from_these_pictures_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [Said(answer="x"), Said(silence="abstained", why="too little")])
+@pytest.mark.parametrize("cited", [("t1",), ()])
+def test_a_team_whose_tool_learnt_from_these_pictures_says_so(
+    tmp_path: Path, said: Said, cited: tuple[str, ...]
+) -> None:
     card = {tool.card.name: tool.card for tool in TOOLS}["nuclei"]
     assert card.weights is not None
-    each = dataclasses.replace(sample(tmp_path, mask), facets={"data set": card.weights.trained_on.split(",")[0]})
+    each = dataclasses.replace(sample(tmp_path, mask), facets={"data set": card.weights.trained_on[0]})
     item = Evidence(
         id="t1", kind="measurement", content="x", source=Source(kind="tool", name="nuclei", version=card.version)
     )
-    report = Report.model_construct(claims=(Claim(text="b", evidence=("t1",)),), evidence=(item,))
-    blobs = Blobs(tmp_path / "runs/blobs")
-    for cards, taught in (((card,), "yes"), ((), "")):
-        said = cited_by_team(each, report, Said(answer="x"), cards=cards, blobs=blobs, root=tmp_path)
-        assert said.trained_on_these == taught
+    claims = (Claim(text="b", evidence=cited),) if cited else ()
+    report = Report.model_construct(claims=claims, evidence=(item,))
+    assert taught_by_tools(each, report, said, cards=(card,)).trained_on_these == "yes"
+    assert taught_by_tools(each, report, said, cards=()) == said
+    elsewhere = dataclasses.replace(each, facets={"data set": "another set"})
+    assert taught_by_tools(elsewhere, report, said, cards=(card,)) == said
+
+
+def test_the_gate_counts_as_taught_only_where_a_claim_rests_on_it(tmp_path: Path) -> None:
+    gate = GATE.card
+    each = dataclasses.replace(sample(tmp_path, mask), facets={"data set": "VQA-RAD"})
+    item = Evidence(
+        id="t1", kind="measurement", content="x", source=Source(kind="tool", name=gate.name, version=gate.version)
+    )
+    looked = Report.model_construct(claims=(), evidence=(item,))
+    cited = Report.model_construct(claims=(Claim(text="b", evidence=("t1",)),), evidence=(item,))
+    said = Said(answer="x")
+    assert taught_by_tools(each, looked, said, cards=(gate,)) == said
+    assert taught_by_tools(each, cited, said, cards=(gate,)).trained_on_these == "yes"
+
+
+NO_BENCHMARK = {"BUSI", "COVID-19 chest X-rays", "COVID-19 chest X-ray lung bounding boxes"}
+"""Sets that tools learnt from and no benchmark is made from."""
+
+
+def test_every_set_that_shipped_weights_learnt_from_is_named_as_its_benchmark_names_it() -> None:
+    data = Path(__file__).parent / "fixtures"
+    names = set[str]()
+    for each in map(benchmark, BENCHMARKS):
+        for one in each.samples(each.at(data)):
+            names |= set(one.facets.get(DATA_SET, "").split(" | "))
+    learnt = {card.name: set(card.weights.trained_on) for card in Toolbox().cards if card.weights}
+    assert learnt["image_quality"] >= {"VQA-RAD", "ChestX-ray14", "CHASE_DB1"}
+    assert {name: left for name, sets in learnt.items() if (left := sets - names - NO_BENCHMARK)} == {}

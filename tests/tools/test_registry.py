@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from polyclinic.core.case import Image
-from polyclinic.core.errors import DivergenceError, InputError, ToolBrokenError, ToolRefusedError
+from polyclinic.core.errors import DivergenceError, InputError, ToolBrokenError, ToolRefusedError, TraceError
 from polyclinic.tools.card import (
     Arguments,
     ComparedImagesArguments,
@@ -273,7 +273,7 @@ def test_what_is_not_recommended_is_run_only_by_name() -> None:
 async def test_a_recorded_card_stays_as_it_was(store: ImageStore) -> None:
     recorded = Toolbox([COMPARE, WEIGH])
     cards = {card.name: card.model_dump(mode="json") for card in recorded.cards}
-    elsewhere = Toolbox([]).as_recorded(cards)
+    elsewhere = Toolbox.as_recorded(cards)
     assert elsewhere.cards == recorded.cards
     with pytest.raises(ToolBrokenError, match="not installed"):
         await elsewhere.run("compare", {"image": BLOB}, {BLOB: Image(blob=BLOB, modality="ct")}, store)
@@ -345,11 +345,26 @@ def test_a_trace_names_shipped_tools_by_version_and_hash_and_holds_the_cards_of_
     assert said["compare"] == COMPARE.card.model_dump(mode="json")
     assert said["hounsfield"].keys() == {"version", "card"}
     assert len(json.dumps(Toolbox().recorded())) < 20_000
-    elsewhere = Toolbox([]).as_recorded(said)
+    elsewhere = Toolbox.as_recorded(said)
     assert elsewhere.cards == box.cards
     assert elsewhere.get("hounsfield") is hounsfield.TOOL
 
 
 def test_a_shipped_tool_that_is_gone_is_named() -> None:
     with pytest.raises(DivergenceError, match=r"the tool phrenology 2\.0; got a version of polyclinic without it"):
-        Toolbox([]).as_recorded({"phrenology": {"version": "2.0", "card": "0" * 64}})
+        Toolbox.as_recorded({"phrenology": {"version": "2.0", "card": "0" * 64}})
+
+
+def test_a_shipped_tool_of_another_card_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    said = Toolbox([hounsfield.TOOL]).recorded()["hounsfield"]
+    assert Toolbox.as_recorded({"hounsfield": said}).get("hounsfield") is hounsfield.TOOL
+    assert not caplog.text
+    Toolbox.as_recorded({"hounsfield": {**said, "card": "0" * 64}})
+    assert "these tools changed, in version or card: hounsfield (" in caplog.text
+
+
+def test_what_is_no_card_in_a_trace_is_named() -> None:
+    with pytest.raises(
+        TraceError, match=r"the card of the tool compare in the opening record .*; got version: Field re"
+    ):
+        Toolbox.as_recorded({"compare": {"name": "compare"}})

@@ -214,7 +214,11 @@ GATE = Tool(
             file="kind_of_picture.npz",
             sha256=SHA256,
             parameters=72_400,
-            trained_on="COVID-19 chest X-rays, NIH ChestX-ray14, VQA-RAD, BHSD, BRISC, CHASE_DB1, BCCD, DSB 2018, BUSI",
+            trained_on=(
+                "COVID-19 chest X-rays", "ChestX-ray14", "VQA-RAD", "BHSD", "BRISC 2025", "CHASE_DB1", "BCCD",
+                "DSB 2018", "BUSI",
+            ),
+            sources="COVID-19 chest X-rays, NIH ChestX-ray14, VQA-RAD, BHSD, BRISC, CHASE_DB1, BCCD, DSB 2018, BUSI",
             licence="CC0 1.0, CC BY, MIT, Apache-2.0, no restrictions (NIH)",
             recipe="polyclinic train kind_of_picture --data DIR --out DIR",
         ),

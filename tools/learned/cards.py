@@ -5,6 +5,7 @@ NAME.json lies beside NAME.onnx. A card that is missing leaves its tool without 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ class TrainedOn(Frozen):
     licence: str
     source: str
     citation: str
+
+    @property
+    def data_set(self) -> str:
+        """The set alone: `name` without which part of it, after a comma or in brackets."""
+        return re.split(r",| \(", self.name)[0]
 
 
 class TrainedCard(Frozen):
@@ -80,7 +86,8 @@ def weights_of(name: str) -> Weights | None:
         file=f"{name}.onnx",
         sha256=card.sha256,
         parameters=card.parameters,
-        trained_on="; ".join(f"{data.name} ({data.citation})" for data in card.trained_on),
+        trained_on=tuple(dict.fromkeys(data.data_set for data in card.trained_on)),
+        sources="; ".join(f"{data.name} ({data.citation})" for data in card.trained_on),
         licence="; ".join(dict.fromkeys(data.licence for data in card.trained_on)),
         recipe=card.recipe,
     )

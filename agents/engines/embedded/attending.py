@@ -25,7 +25,10 @@ def weigh(task: Task[Any]) -> Verdict:
     if not speaking:
         said = [opinion.answer for opinion in task.opinions] or [ABSTENTION]
         return Verdict(
-            reasoning="Every specialist abstains.", abstains=True, answer=" ".join(dict.fromkeys((*doubts, *said)))
+            reasoning="Every specialist abstains.",
+            abstains=True,
+            answer=" ".join(dict.fromkeys((*doubts, *said))),
+            claims=_claims(task.opinions, task) if any(opinion.claims for opinion in task.opinions) else (),
         )
     if not task.case.options:
         claims = _claims(speaking, task)

@@ -19,7 +19,7 @@ T = TypeVar("T", bound=BaseModel)
 class EmbeddedEngine(Engine):
     """Deterministic: the same task gives the same answer, on every machine. Also the baseline of every benchmark."""
 
-    identity = "embedded/4"
+    identity = "embedded/5"
     caveat = (
         "The embedded engine is not a language model: it picks specialties by modality and terms, runs the tools their "
         "cards recommend, compares words with passages, applies diagnostic criteria, and writes from templates."

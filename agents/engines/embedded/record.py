@@ -1,7 +1,11 @@
-"""What is asked of a patient and a chart: the same topics in every case, and the question. It knows no answers."""
+"""What is asked of a patient and a chart: the same topics in every case, and the question; what asks for more.
+
+It knows no answers.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ....core.evidence import Evidence
@@ -13,6 +17,25 @@ TOPICS = (
     "past medical history", "medications and allergies", "social history: smoking, alcohol, drugs", "family history",
 )  # fmt: skip
 """What every clerking asks, what tells most first: a turn that runs many tools asks fewer of them."""
+
+_DIAGNOSIS = re.compile(
+    r"\b(?:what|which)(?:['’]s)?\s+(?:(?:is|are|would be|could be|might be|may be|can be)\s+)?"
+    r"(?:(?:the|his|her|their|your|my|our|this|(?:the |this )?patient['’]s)\s+)?"
+    r"(?:(?:single|most|more|best|likely|probable|possible|correct|final|differential|underlying|leading|working)\s+)*"
+    r"(?:diagnos[ie]s\b(?!\s+of\b(?!\s+(?:the|this|his|her)\b))|(?:disease|disorder|condition|illness)\s+"
+    r"(?:does|do|is|could|might|would|best|most|explains?|causes?)\b)",
+    re.IGNORECASE,
+)
+_ON_RECORD = re.compile(
+    r"\b(?:recorded|documented|noted|charted|known|stored|previous(?:ly)?|prior|past|earlier|former|history|was|were|had)\b",
+    re.IGNORECASE,
+)
+
+
+def asks_for_diagnosis(question: str) -> bool:
+    """Whether a sentence of the question asks which disease it is, and not which one the record already names."""
+    asking = (part for part in re.split(r"(?<=[.?!;])\s+", question) if _DIAGNOSIS.search(part))
+    return any(not _ON_RECORD.search(part) for part in asking)
 
 
 def questions(task: Task[Any]) -> list[ToolRequest]:

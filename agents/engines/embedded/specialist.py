@@ -17,7 +17,7 @@ from ...prompts import image_names
 from ...tasks import ClaimDraft, OpinionDraft, SearchRequest, SpecialistTurn, Task, ToolRequest
 from .calculators import asked_for, filled, how_to_run, result_wanted, worked_out
 from .options import YES_NO_MAYBE, Choice, choose_option
-from .record import questions, said_of_case
+from .record import asks_for_diagnosis, questions, said_of_case
 from .wording import claim_of, told
 
 FLOORS = {3: 0.33, 2: 0.45}
@@ -31,6 +31,9 @@ _LATEST = re.compile(r"\b(?:latest|last|newest|most recent|current(?:ly)?|now|to
 _DEFINITION = re.compile(r"\bwhat(?:['’]s| is| are)\b", re.IGNORECASE)
 
 ABSTENTION = "No support found: nothing measured, recorded or stored speaks to this question."
+UNDIAGNOSED = (
+    "No diagnosis: only what the patient and the chart tell was found, and that is evidence for one, not one itself."
+)
 UNMEASURED = "No tool here could measure this image, and passages alone cannot say what it shows."
 
 
@@ -62,6 +65,11 @@ def conclude(task: Task[Any]) -> OpinionDraft:
     claims = told(said, task.evidence, task.case.question)
     if not claims:
         return _abstain(unrun or ABSTENTION)
+    if asks_for_diagnosis(task.case.question):
+        beyond = _beyond_the_record(claims, task.evidence)
+        if not beyond:
+            return _abstain(" ".join(filter(None, (unrun, UNDIAGNOSED))), claims)
+        claims = beyond
     return OpinionDraft(
         reasoning="State what was measured, which criteria it meets and what the store says of it.",
         answer=" ".join(filter(None, (unrun, *(claim.text for claim in claims[:4])))),
@@ -89,9 +97,18 @@ def _unmeasured(task: Task[Any]) -> bool:
     return bool(task.case.images) and not measured
 
 
-def _abstain(why: str) -> OpinionDraft:
+def _beyond_the_record(claims: Iterable[ClaimDraft], evidence: Iterable[Evidence]) -> tuple[ClaimDraft, ...]:
+    """The claims that do not just repeat the patient and the chart: a history is evidence for a diagnosis, not one."""
+    told_of = (
+        item for item in evidence if item.name == "not recorded" or item.source.kind == "visit" or said_of_case(item)
+    )
+    record = {item.id for item in told_of if item.name != "red flag"}
+    return tuple(claim for claim in claims if not record.issuperset(claim.evidence))
+
+
+def _abstain(why: str, claims: tuple[ClaimDraft, ...] = ()) -> OpinionDraft:
     return OpinionDraft(
-        reasoning="No evidence reaches the floor.", abstains=True, answer=why,
+        reasoning="No evidence reaches the floor.", abstains=True, answer=why, claims=claims,
         would_change_my_mind="a passage that covers the question, or a measurement of what it asks about",
     )  # fmt: skip
 

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError
-from polyclinic.evals.statistics.intervals import interval, percentiles, quantile, resamples, share_interval, wilson
+from polyclinic.evals.statistics.intervals import (
+    interval,
+    mean_interval,
+    percentiles,
+    quantile,
+    resamples,
+    share_interval,
+    wilson,
+)
 from polyclinic.tools.learned.training.intervals import interval as interval_of_cards
 
 GROUPS = st.lists(st.sampled_from(["p1", "p10", "p2", "Ä", ""]), min_size=1, max_size=30)
@@ -24,6 +32,35 @@ def test_wilsons_bounds_are_the_shares_whose_test_just_fails(counts: tuple[int, 
     assert 0.0 <= low <= right / n <= high <= 1.0
     for bound in (low, high):
         assert (right / n - bound) ** 2 == pytest.approx(z * z * bound * (1 - bound) / n, abs=1e-9)
+
+
+def test_the_mean_of_few_groups_is_students_t_of_their_means() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="the reference is scipy: install polyclinic[imaging]")
+    values, groups = [1.0, 3.0, 2.0, 6.0, 4.0, 8.0], ["a", "a", "b", "b", "c", "c"]
+    low, high = stats.t.interval(0.95, 2, loc=4.0, scale=stats.sem([2.0, 4.0, 6.0]))
+    assert mean_interval(values, groups) == pytest.approx((low, high))
+    assert mean_interval(values, groups, least=0.0)[0] == 0.0
+    alone = [str(place) for place in range(6)]
+    low, high = stats.t.interval(0.95, 5, loc=4.0, scale=stats.sem(values))
+    assert mean_interval(values, alone) == pytest.approx((low, high))
+
+
+def test_a_mean_has_no_interval_where_the_groups_cannot_tell() -> None:
+    assert all(map(math.isnan, mean_interval([2.0, 3.0], ["a", "a"])))
+    assert all(map(math.isnan, mean_interval([0.5] * 4, ["a", "b", "c", "d"])))
+    assert all(map(math.isnan, mean_interval([0.5] * 40, list(map(str, range(40))))))
+    assert mean_interval([0.0] * 40, list(map(str, range(40))), least=0.0, most=1.0) == wilson(0, 40)
+
+
+def test_the_mean_of_two_unlike_groups_is_held_as_often_as_stated() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        sizes = rng.integers(2, 12, 2)
+        values = np.concatenate([rng.normal(rng.normal(), 0.1, size) for size in sizes])
+        low, high = mean_interval(values, ["a"] * sizes[0] + ["b"] * sizes[1])
+        held += low <= 0.0 <= high
+    assert held / 300 > 0.88
 
 
 def test_wilson_at_its_ends_and_of_nothing() -> None:

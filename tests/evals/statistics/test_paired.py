@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError
-from polyclinic.evals.statistics.paired import difference, difference_of_shares, holm, mcnemar, mcnemar_of
+from polyclinic.evals.statistics.paired import difference, difference_of_shares, holm, mcnemar, mcnemar_of, sign_flips
 
 COUNTS = st.tuples(st.integers(0, 6), st.integers(0, 6))
 P_VALUES = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.5, 1.0]))
@@ -37,6 +38,33 @@ def test_mcnemar_is_scipys_binomial_test(first: int, second: int) -> None:
     assert found.p == pytest.approx(stats.binomtest(first, first + second).pvalue if first + second else 1.0)
     swapped = mcnemar_of(second, first)
     assert (found.p, found.mid_p) == (swapped.p, swapped.mid_p)
+
+
+@given(st.lists(st.integers(-6, 6), max_size=9))
+def test_sign_flips_count_the_signs_that_go_as_far(balances: list[int]) -> None:
+    sums = [
+        abs(sum(sign * size for sign, size in zip(signs, balances, strict=True)))
+        for signs in itertools.product((-1, 1), repeat=len(balances))
+    ]
+    found = sign_flips(balances)
+    assert found.p == pytest.approx(sum(far >= abs(sum(balances)) for far in sums) / len(sums))
+    assert found == dataclasses.replace(
+        sign_flips([-each for each in balances]), for_first=found.for_first, for_second=found.for_second
+    )
+
+
+@given(st.lists(st.integers(-1, 1), max_size=300))
+def test_sign_flips_of_single_samples_are_mcnemars_test(balances: list[int]) -> None:
+    found = sign_flips(balances)
+    assert (found.for_first, found.for_second) == (balances.count(1), balances.count(-1))
+    assert found.p == mcnemar_of(found.for_first, found.for_second).p
+
+
+def test_large_groups_for_one_arm_do_not_count_for_the_other() -> None:
+    found = sign_flips([20, 20, *[-1] * 10])
+    assert (found.for_first, found.for_second) == (2, 10)
+    assert found.p == pytest.approx(0.5)  # the signs of the two large groups decide
+    assert sign_flips([3] * 2000).p < 1e-300
 
 
 def test_mcnemar_counts_what_only_one_has_right() -> None:
