@@ -1,15 +1,16 @@
 """What a benchmark shares with what agents can look up or are told: held back from every arm, and reported.
 
-A passage is held back when it says nearly the same as the question of a sample, as a text that comes with it or as one
-that the set gives as its explanation (`knowledge/index/near_duplicates`), or when it was cut from a document that a
-sample is made of. The evidence that a question asks for is not held back: to find it is the task. All samples of the
-set count, whatever part of it is run.
+A passage is held back when it says nearly the same as the question of a sample, as a text that comes with it, as all
+that its patient could tell or as a text that the set gives as its explanation (`knowledge/index/near_duplicates`), when
+it was cut from a document that a sample is made of, or when its picture is one of a sample's. The evidence that a
+question asks for is not held back: to find it is the task. All samples of the set count, whatever part of it is run.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import Field
@@ -28,20 +29,26 @@ FILE = "leakage.json"
 
 
 class HeldBack(Frozen):
-    """A passage that no arm may find, and the samples it says nearly the same as."""
+    """A passage that no arm may find, and the samples it says nearly the same as or, with `picture`, shows one of."""
 
     passage: str
     title: str
     samples: tuple[str, ...]
+    picture: bool = False
 
 
 class Leakage(Frozen):
-    """What was compared for one benchmark and what came of it. `prompts` are samples that the agents' prompts hold."""
+    """What was compared for one benchmark and what came of it.
+
+    `searched` counts the store's passages, `pictures` the samples' pictures that were compared with the store's: 0
+    where it holds none. `prompts` are samples that the agents' prompts hold.
+    """
 
     benchmark: str
     samples: int
     store: str
     searched: int
+    pictures: int = 0
     held_back: tuple[HeldBack, ...] = ()
     prompts: tuple[str, ...] = ()
     repeated: tuple[tuple[str, ...], ...] = Field(default=())
@@ -49,18 +56,27 @@ class Leakage(Frozen):
     @property
     def sentence(self) -> str:
         """All of it in words."""
-        touched = {name for passage in self.held_back for name in passage.samples}
-        one = len(self.held_back) == 1
+        shown = [passage for passage in self.held_back if passage.picture]
+        said = [passage for passage in self.held_back if not passage.picture]
+        found = " and ".join(
+            f"{_counted(own, one, many)} {len({name for each in own for name in each.samples}):,} of the samples"
+            for own, one, many in (
+                (said, "passage that says nearly the same as", "passages that say nearly the same as"),
+                (shown, "picture of", "pictures of"),
+            )
+            if own
+        )
         found = (
-            f"{'1 passage that says' if one else f'{len(self.held_back):,} passages that say'} nearly the same as "
-            f"{len(touched):,} of the samples {'was' if one else 'were'} held back from every arm"
-            if self.held_back
+            f"{found} {'was' if len(self.held_back) == 1 else 'were'} held back from every arm"
+            if found
             else "no passage says nearly the same as one of them"
         )
         told = f"{len(self.prompts)} of them stand in the agents' prompts" if self.prompts else ""
         again = sum(map(len, self.repeated)) - len(self.repeated)
         return (
-            f"{self.benchmark}: all {self.samples:,} samples of the set were compared with {self.searched:,} passages: "
+            f"{self.benchmark}: all {self.samples:,} samples of the set were compared with {self.searched:,} passages"
+            + (f", and their {self.pictures:,} pictures with those of the store" if self.pictures else "")
+            + ": "
             f"{found}"
             + (f"; {told}" if told else "")
             + (f"; {again:,} repeat another one's text" if again else "")
@@ -74,8 +90,9 @@ def held_back(store: Joined, benchmark: str, samples: Sequence[Sample], out: Pat
     Raises InputError where the run in `out` looked things up in another store, SetupError where it cannot be written.
     """
     texts = {sample.id: texts_of(sample) for sample in samples}
+    shown, compared = _copies(store, samples) if store.pictured else ({}, 0)
     documents = [name for sample in samples for name in sample.made_of]
-    without = store.without([text for own in texts.values() for text in own], documents)
+    without = store.without([text for own in texts.values() for text in own], [*documents, *sorted(shown)])
     before = next((each.store for each in _read(out / FILE) if each.benchmark == benchmark), without.version)
     if before != without.version:
         raise InputError(
@@ -83,31 +100,63 @@ def held_back(store: Joined, benchmark: str, samples: Sequence[Sample], out: Pat
             fix="name another folder with --out, or give the same --knowledge",
         )  # fmt: skip
     pictured = {sample.id for sample in samples if sample.case.images}
-    _write(out, found_in(store, without, benchmark, texts, pictured=pictured))
+    found = found_in(store, without, benchmark, texts, shown=shown, pictured=pictured)
+    _write(out, found.model_copy(update={"pictures": compared}))
     return without
 
 
 def texts_of(sample: Sample) -> tuple[str, ...]:
-    """What must not be found word for word: the question, the texts that came with it, and those that give the answer
-    away."""
-    return (sample.case.question, *sample.case.context, *sample.gives_away)
+    """What must not be found word for word: the question, the texts that came with it, all that is known of the patient
+    as one text, and what gives the answer away."""
+    return (sample.case.question, *sample.case.context, " ".join(sample.known.values()), *sample.gives_away)
+
+
+def _copies(store: Joined, samples: Sequence[Sample]) -> tuple[Mapping[str, Set[str]], int]:
+    """The passages whose picture is one of the samples', each with their ids, and how many pictures were compared: all
+    that are files which can be read, each once."""
+    from ..tools.imaging.store import read_picture
+
+    owners: dict[str, set[str]] = {}
+    for sample in samples:
+        for image in sample.case.images:
+            if image.path is not None:
+                owners.setdefault(image.path, set()).add(sample.id)
+    found: dict[str, set[str]] = {}
+    compared = 0
+    for path, own in owners.items():
+        with suppress(InputError):  # the run says of each sample what is wrong with its picture
+            for passage in store.copies_of(read_picture(Path(path))):
+                found.setdefault(passage.id, set()).update(own)
+            compared += 1
+    return found, compared
+
+
+def _counted(things: Sequence[object], one: str, many: str) -> str:
+    return f"1 {one}" if len(things) == 1 else f"{len(things):,} {many}"
 
 
 def found_in(
-    store: Joined, without: Joined, benchmark: str, texts: Mapping[str, Sequence[str]], *, pictured: Set[str]
+    store: Joined,
+    without: Joined,
+    benchmark: str,
+    texts: Mapping[str, Sequence[str]],
+    *,
+    shown: Mapping[str, Set[str]],
+    pictured: Set[str],
 ) -> Leakage:
-    """What `without` holds back of `store`, and which of the samples' `texts` it overlaps with. Samples with pictures
-    repeat nothing: many ask one question of each picture."""
+    """What `without` holds back of `store`, and which of the samples' `texts` it overlaps with; `shown` are the samples
+    whose picture a passage shows. Samples with pictures repeat nothing: many ask one question of each picture."""
     names = [name for name, own in texts.items() for _ in own]
     said = ByShingle(text for own in texts.values() for text in own)
 
-    def alike(text: str) -> set[str]:
-        return {names[number] for number in said.overlapping(text)}
+    def alike(text: str, *, title: bool = False) -> set[str]:
+        return {names[number] for number in said.overlapping(text, title=title)}
 
     gone = tuple(
         HeldBack(
             passage=passage.id, title=passage.title[:120],
-            samples=tuple(sorted(alike(passage.text) | alike(passage.title))),
+            samples=tuple(sorted(shown.get(passage.id, alike(passage.text) | alike(passage.title, title=True)))),
+            picture=passage.id in shown,
         )
         for passage in without.held_back()
     )  # fmt: skip

@@ -50,6 +50,11 @@ class Joined:
         stores = (store for store in self.stores if isinstance(store, Index | Joined))
         return tuple(passage for store in stores for passage in store.held_back())
 
+    def copies_of(self, picture: Picture) -> tuple[Passage, ...]:
+        """The passages of these stores whose picture is this one, as `Index.copies_of` says."""
+        stores = (store for store in self.stores if isinstance(store, Index | Joined))
+        return tuple(passage for store in stores for passage in store.copies_of(picture))
+
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         """Hits of all stores, at most `query.limit`. Thread-safe as the stores are."""
         found = (store.search(query, picture) for store in self.stores)

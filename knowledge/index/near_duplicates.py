@@ -1,8 +1,8 @@
 """Which passages say nearly the same as a text that an evaluation holds back. It decides nothing else.
 
 Two texts are compared by their shingles, runs of SHINGLE words (Broder 1997): a passage is a near-duplicate when at
-least OVERLAP of the shingles of the shorter of the two stand in the other. Texts of fewer words than a shingle are
-compared whole.
+least OVERLAP of the shingles of the shorter of the two stand in the other. A title is short, and many an innocent text
+names what it names: it must hold as much of the longer one. Texts of fewer words than a shingle are compared whole.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Held:
                 passage.id in owned
                 or passage.document in owned
                 or own.overlapping(passage.text)
-                or own.overlapping(passage.title)
+                or own.overlapping(passage.title, title=True)
             ):
                 mask[row] = False
         return cls(rows=np.flatnonzero(~mask), mask=mask)
@@ -77,8 +77,8 @@ class ByShingle:
             for shingle in found:
                 self._holding[shingle].append(number)
 
-    def overlapping(self, text: str) -> list[int]:
-        """Which of the texts, by their number among those given, `text` says nearly the same as."""
+    def overlapping(self, text: str, *, title: bool = False) -> list[int]:
+        """Which of the texts, by their number among those given, `text`, or a `title`, says nearly the same as."""
         own = shingles(text)
         shared: defaultdict[int, int] = defaultdict(int)
         for shingle in own & self._holding.keys():
@@ -87,5 +87,5 @@ class ByShingle:
         return sorted(
             self._numbers[place]
             for place, count in shared.items()
-            if count >= OVERLAP * min(len(own), len(self._texts[place]))
+            if count >= OVERLAP * (max if title else min)(len(own), len(self._texts[place]))
         )

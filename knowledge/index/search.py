@@ -31,6 +31,9 @@ SHORT, LEAST = 6, 0.15  # terms of a query of which the whole floor is asked, an
 LONE = 1.5  # the floor is this many times higher for a single stray term
 RESPELT_FLOOR = 0.3
 SECOND_SENTENCE = 0.25  # what a neighbour must add to the best sentence's share to be quoted with it
+SAME_LOOK = 0.996
+"""Cosine similarity from which two pictures are one, scaled or recompressed: docs/lab-log.md."""
+
 ALIKE = 0.8  # share of terms that two passages have in common from which the second tells nothing new
 PER_DOCUMENT = 2  # passages of one document among the hits
 
@@ -209,6 +212,13 @@ class Index:
             held=Held.among(self.common.passages, texts, documents, already=self._held),
         )  # fmt: skip
         return index
+
+    def copies_of(self, picture: Picture) -> tuple[Passage, ...]:
+        """The common passages whose picture is this one, as the image encoder sees them; none without one."""
+        if self.image_encoder is None or self.common.look is None:
+            return ()
+        ranked = self.common.by_look(self.image_encoder.encode_pictures([picture])[0], None)
+        return tuple(self.common.passages[row] for row, score in ranked if score >= SAME_LOOK)
 
     def search(self, query: Query, picture: Picture | None = None) -> tuple[Hit, ...]:
         """Hits, best first, ties by shelf and row; empty when nothing supports the query. Thread-safe."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from polyclinic.core.case import Case, Image
 from polyclinic.core.errors import InputError
 from polyclinic.evals.leakage import FILE, HeldBack, Leakage, held_back, leakages
 from polyclinic.evals.sample import Letter, Sample
+from polyclinic.knowledge.encoders.radiomics import Radiomics
+from polyclinic.knowledge.index.build import Plan, build_index
+from polyclinic.knowledge.index.folder import open_index
 from polyclinic.knowledge.index.joined import Joined, shipped_index
 from polyclinic.knowledge.index.search import Index
+from polyclinic.knowledge.sources.open import open_source
 from polyclinic.knowledge.store import Passage, Query
+from polyclinic.tools.imaging.store import read_picture
 
 QUESTION = "Does early mobilisation after hip fracture surgery shorten the stay in hospital?"
 ABSTRACT = "Of 212 patients operated on for hip fracture, those mobilised within a day went home after 6 days."
@@ -102,6 +109,44 @@ def test_pictures_that_share_a_question_repeat_nothing(store: Joined, tmp_path: 
     (told,) = leakages([tmp_path])
     assert told.repeated == ()
     assert "no passage says nearly the same" not in told.sentence
+
+
+def test_a_copied_chart_is_held_back_and_a_single_fact_is_not(tmp_path: Path) -> None:
+    facts = {
+        "age": "The patient is a farmer of sixty years.",
+        "fever": "He had fever for nine days after he cleaned a stable.",
+        "cough": "He coughs at night but brings nothing up.",
+    }
+    chart = " ".join(facts.values())
+    store = Joined(Index([passage("chart", chart), passage("fact", "He coughs at night, as many do who have asthma, and wakes.")]))
+    without = held_back(store, "quiz", [sample(known=facts)], tmp_path)
+    assert [held.id for held in without.held_back()] == ["chart"]
+
+
+def test_a_picture_of_the_set_is_held_back_of_a_store_of_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    for name, seed in (("inside", 1), ("outside", 2)):
+        (folder / name).mkdir(parents=True)
+        seen = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        picture = PIL.Image.fromarray(seen).resize((256, 256), PIL.Image.Resampling.BICUBIC)
+        picture.save(folder / name / "one.png")
+    asked = tmp_path / "asked.jpg"
+    PIL.Image.open(folder / "inside" / "one.png").resize((200, 200)).save(asked, quality=80)
+    source = open_source(f"labelled:{folder}", licence="CC0-1.0", citation="an invented source")
+    built = Plan(sources=[source], image_encoder=Radiomics(), read_picture=read_picture)
+    build_index(built, tmp_path / "index")
+    store = Joined(open_index(tmp_path / "index"))
+    case = sample("shown").case.model_copy(update={"images": (Image(path=str(asked)),)})
+    gone = Image(path=str(tmp_path / "none.png"))
+    items = [
+        Sample(case=case, target=Letter(letter="A"), group="g"),
+        Sample(case=case.model_copy(update={"id": "lost", "images": (gone,)}), target=Letter(letter="A"), group="g"),
+    ]
+    without = held_back(store, "quiz", items, tmp_path)
+    assert [held.label for held in without.held_back()] == ["inside"]
+    (told,) = leakages([tmp_path])
+    assert (told.pictures, [(each.picture, each.samples) for each in told.held_back]) == (1, [(True, ("shown",))])
+    assert "and their 1 pictures with those of the store: 1 picture of 1 of the samples was held back" in told.sentence
 
 
 def test_one_passage_is_one() -> None:

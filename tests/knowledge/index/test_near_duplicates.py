@@ -51,6 +51,14 @@ def test_near_duplicates_are_held_back(held: str, left: list[str]) -> None:
     assert seen(index) == ["edited", "other", "text"]
 
 
+def test_a_title_is_held_back_where_it_is_the_text_and_not_where_the_text_names_it() -> None:
+    title = "Ulcerative colitis and Crohn's disease at endoscopy"
+    long = f"{TEXT} {OTHER} She asks about ulcerative colitis and Crohn's disease at endoscopy."
+    index = Index([passage("titled", OTHER).model_copy(update={"title": title})])
+    assert not index.without([long.replace(OTHER, "")]).excluded
+    assert index.without([f"{title}?"]).excluded == 1
+
+
 def test_documents_are_held_back_whole_and_holding_back_adds_up() -> None:
     cut = [passage(f"d#{n}", f"{TEXT[n * 40 :]}", document="d") for n in range(3)]
     index = Index([*cut, passage("other", OTHER), passage("own", TEXT, patient_id="p")])
