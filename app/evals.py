@@ -55,6 +55,7 @@ def run(
     from ..evals.arms import arm as arm_type
     from ..evals.benchmarks.table import benchmark
     from ..evals.leakage import leakages
+    from ..evals.plan import said_of
     from ..evals.run import Plan
     from ..evals.run import run as carry_out
     from ..evals.tables import page
@@ -71,7 +72,7 @@ def run(
     plan = Plan(limit=limit, epochs=epochs, concurrency=concurrency, shard=_shard(shard), seed=seed)
     chosen = [benchmark(name) for name in dict.fromkeys(benchmarks)]
     rows = carry_out(chosen, names, data, out, settings, plan, watch=_watch)
-    typer.echo(page(rows, notes=[each.sentence for each in leakages([out])]), nl=False)
+    typer.echo(page(rows, notes=[*said_of([out]), *(each.sentence for each in leakages([out]))]), nl=False)
 
 
 @evals.command()
@@ -83,7 +84,7 @@ def report(
     """Print the tables of finished runs as Markdown, or write them and a page that needs no other file."""
     from ..evals.leakage import leakages
     from ..evals.logs import rows_of
-    from ..evals.plan import check_together
+    from ..evals.plan import check_together, said_of
     from ..evals.report.cases import traced_from
     from ..evals.report.page import page
     from ..evals.report.summary import summaries
@@ -92,7 +93,7 @@ def report(
     check_together(folders)
     home = html.parent if html else Path()
     found = summaries(row for folder in folders for row in traced_from(rows_of([folder]), run=folder, page=home))
-    notes = [each.sentence for each in leakages(folders)]
+    notes = [*said_of(folders), *(each.sentence for each in leakages(folders))]
     if html is not None:
         _write(html, page(found, runs=[str(folder) for folder in folders], notes=notes), option="--html")
     if markdown is not None:
@@ -119,6 +120,7 @@ def compare(
 ) -> None:
     """Compare two runs arm by arm, on the samples both asked: exact test, adjusted (Holm), and the difference."""
     from ..evals.logs import rows_of
+    from ..evals.plan import other_sets
     from ..evals.results import adjusted, by_arm, pair, taught
 
     before, after = (by_arm(rows_of([folder])) for folder in (first, second))
@@ -126,6 +128,11 @@ def compare(
     if not shared:
         raise InputError(
             expected="two runs with a benchmark and an arm in common", got="none", fix="name runs of the same benchmark"
+        )
+    for benchmark in other_sets(first, second):
+        typer.echo(
+            f"{benchmark}: the two runs read other data, or another version of polyclinic read them: what is compared "
+            "are samples of the same name and key"
         )
     made_from = [key for key in shared if taught([*before[key], *after[key]])]
     for benchmark, arm in made_from:
@@ -184,11 +191,12 @@ def plan(
     ] = 0.2,
     alpha: Annotated[float, typer.Option(help="The error that is allowed.")] = 0.05,
     power: Annotated[float, typer.Option(help="How likely a true difference is to be found.")] = 0.8,
+    tests: Annotated[int, typer.Option(min=1, help="How many comparisons the run will make (Holm).")] = 1,
 ) -> None:
     """Say which difference of two arms so many samples can show, before a run is paid for."""
     from ..evals.statistics.power import detectable_difference
 
-    found = detectable_difference(n, discordance=discordance, alpha=alpha, power=power)
+    found = detectable_difference(n, discordance=discordance, alpha=alpha / tests, power=power)
     if math.isnan(found):
         raise InputError(
             expected=f"enough samples to show a difference where {discordance:g} of them are right by one arm alone",
@@ -196,9 +204,9 @@ def plan(
             fix="type a larger number of samples",
         )  # fmt: skip
     typer.echo(
-        f"{n:,} samples show a difference of {found:.3f} or more (McNemar's test by its normal approximation, error "
-        f"{alpha:g}, power {power:g}, {discordance:g} of the samples right by one arm alone; the exact test has up to "
-        "0.05 less power)."
+        f"{n:,} samples show a difference of {found:.3f} or more (McNemar's exact test, error {alpha:g}"
+        + (f" over {tests:,} comparisons" if tests > 1 else "")
+        + f", power {power:g}, {discordance:g} of the samples right by one arm alone)."
     )
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from ..core.errors import InputError, SetupError
 from ..tools.card import Box
 from ..tools.classical.fundus_vessels import field_of_view
+from ..tools.imaging.store import read_picture
 from ..tools.learned.training.sets import typed
 from .metrics.detection import box_iou
 from .metrics.overlap import Overlap, one_to_one
-from .metrics.regions import dice, hd95, iou, surfaces
+from .metrics.regions import dice, hd95, iou, surface_dice, surfaces
 from .outcomes import Place, Said
 from .sample import Boxes, Mask, Points, Sample
 
@@ -28,12 +29,16 @@ LEAST_DICE = 0.5
 LEAST_SURE = 0.5
 """Boxes that are less sure than this are not held to be said; they count for the average precision alone."""
 
+NEAR_PX = 2
+"""How far borders may lie apart to count as the same, as the pictures' spacing is not known."""
+
 Truths = NDArray[np.bool_]
 
 
 def judged_mask(sample: Sample, target: Mask, said: Said, root: Path) -> tuple[bool, dict[str, float]]:
-    """Dice, IoU and the 95th percentile of the distance of the borders in px, the picture's diagonal where one is
-    empty; of instances also the F1 at an IoU above 0.5 and the relative error of their number.
+    """Dice, IoU, the 95th percentile of the distance of the borders in px, the picture's diagonal where one is empty,
+    and the share of both borders within NEAR_PX of the other (Nikolov et al.); of instances also the F1 at an IoU above
+    0.5 and the relative error of their number.
 
     Raises InputError where the mask that was said cannot be read or is of another size.
     """
@@ -46,12 +51,14 @@ def judged_mask(sample: Sample, target: Mask, said: Said, root: Path) -> tuple[b
         )  # fmt: skip
     there = truth > 0
     if target.field:
-        seen = field_of_view(_rgb(Path(str(sample.case.images[0].path))))
+        seen = field_of_view(read_picture(Path(str(sample.case.images[0].path))))
         found, there = found & seen, there & seen
+    borders = surfaces(found, there, (1.0, 1.0))
     scores = {
         "Dice": dice(found, there),
         "IoU": iou(found, there),
-        "HD95 in px": hd95(surfaces(found, there, (1.0, 1.0)), one_empty_mm=math.hypot(*there.shape)),
+        "HD95 in px": hd95(borders, one_empty_mm=math.hypot(*there.shape)),
+        f"surface Dice at {NEAR_PX} px": surface_dice(borders, NEAR_PX),
     }
     if target.instances:
         objects, number = _regions(found), len(np.unique(truth[truth > 0]))
@@ -95,13 +102,6 @@ def read_said(path: Path) -> Truths:
 
 def _no_mask(path: Path, error: Exception) -> dict[str, str]:
     return {"expected": f"a mask in {path.name[:40]}", "got": f"{type(error).__name__}: {str(error)[:60]}"}
-
-
-def _rgb(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def _regions(mask: Truths) -> NDArray[np.int64]:

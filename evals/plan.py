@@ -124,6 +124,25 @@ def check_together(folders: Sequence[Path]) -> None:
                 )  # fmt: skip
 
 
+def said_of(folders: Sequence[Path]) -> tuple[str, ...]:
+    """What a reader must know of the runs in folders that are read together: which shards are not among them."""
+    shards: dict[int, set[int]] = {}
+    for part, parts in (read_plan(folder).shard for folder in folders):
+        shards.setdefault(parts, set()).add(part)
+    return tuple(
+        f"Of {parts} shards {', '.join(map(str, sorted(there)))} {'is' if len(there) == 1 else 'are'} here: every "
+        "figure is of a part of the samples."
+        for parts, there in sorted(shards.items())
+        if len(there) < parts
+    )
+
+
+def other_sets(first: Path, second: Path) -> tuple[str, ...]:
+    """The benchmarks whose samples were not the same, word for word and pixel for pixel, in two runs."""
+    own, other = read_plan(first).sets, read_plan(second).sets
+    return tuple(name for name in sorted(own.keys() & other.keys()) if own[name] != other[name])
+
+
 def fingerprint(samples: Sequence[Sample]) -> str:
     """A hash of all that a set is, wherever its files lie: questions, keys, what a patient knows, pixels."""
     hashed: dict[str, Json] = {}

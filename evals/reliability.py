@@ -19,6 +19,7 @@ from ..core.runs import TRACE, read_run
 from ..core.trace import Record
 from .logs import rows_of
 from .outcomes import ANSWERED, Row
+from .plan import check_together
 from .results import by_arm
 from .statistics.intervals import share_interval
 
@@ -27,11 +28,13 @@ ARM = "team"
 
 
 def reliability(folders: Sequence[Path]) -> Reliability:
-    """The table of finished runs. Raises InputError where there is nothing to count, several engines answered, or a
-    sample is there twice for an arm."""
+    """The table of finished runs. Raises InputError for runs that cannot be read as one, a run with nothing to count,
+    several engines, or a sample that is there twice for an arm."""
+    check_together(folders)
     counted: dict[tuple[str, str, str], list[tuple[bool, str]]] = defaultdict(list)
     engines: set[str] = set()
     benchmarks: set[str] = set()
+    empty = dict.fromkeys(folders)
     rows = [(folder, row) for folder in folders for row in rows_of([folder])]
     by_arm(row for _, row in rows)
     for folder, row in rows:
@@ -47,13 +50,15 @@ def reliability(folders: Sequence[Path]) -> Reliability:
             modality = row.facets.get("modality", "not stated")
         else:
             continue
-        benchmarks |= {row.benchmark} if found else set()
+        if found:
+            benchmarks.add(row.benchmark)
+            empty.pop(folder, None)
         for kind, name, right in found:
             counted[kind, name, modality].append((right, f"{row.benchmark} {row.group}"))
-    if not counted:
+    if empty:
         raise InputError(
-            expected=f"answers to questions with options by the arm {ARM} or by tool:NAME", got="none",
-            fix=f"type polyclinic eval run … --arm {ARM}",
+            expected=f"answers to questions with options by the arm {ARM} or by tool:NAME",
+            got=f"none in {next(iter(empty))}", fix=f"leave that run out, or type polyclinic eval run … --arm {ARM}",
         )  # fmt: skip
     if len(engines) > 1:
         raise InputError(

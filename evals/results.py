@@ -136,7 +136,7 @@ def compared(rows: Iterable[Row]) -> tuple[Paired, ...]:
 
 
 def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
-    """Two arms on the samples and epochs both have. Raises InputError where they share none.
+    """Two arms on the samples and epochs both have. Raises InputError where they share none, or a key differs.
 
     The test is over groups of like samples, the epochs of a sample among them, and of the sum that the difference is
     made of. Of samples that stand alone it is McNemar's over samples.
@@ -145,6 +145,13 @@ def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
     both = [(row, theirs[row.sample, row.epoch]) for row in first if (row.sample, row.epoch) in theirs]
     if not both:
         raise InputError(expected="two arms with samples in common", got="none", fix="compare runs of one benchmark")
+    changed = next((one for one, other in both if one.target != other.target), None)
+    if changed is not None:
+        raise InputError(
+            expected="runs of one version of a set",
+            got=f"{changed.benchmark}'s {changed.sample} with two keys, {changed.target!r} one of them",
+            fix="run both arms on the same data",
+        )
     a, b = (np.array([rows[place].outcome == "right" for rows in both]) for place in (0, 1))
     groups = [row.group for row, _ in both]
     balance: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from .metrics.evidence import citations
-from .metrics.text import best_over, exact, list_f1, normalised_match, token_f1, vqa_match
+from .metrics.text import best_over, chrf, exact, list_f1, normalised_match, rouge_l, token_f1, vqa_match
 from .outcomes import Outcome, Row, Said
 from .places import LEAST_SURE, judged_boxes, judged_mask, judged_points, shown_places, there
 from .sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample
@@ -87,6 +87,8 @@ def _judged(sample: Sample, said: Said, root: Path) -> tuple[bool, dict[str, flo
         scores = {
             "exact": best_over(exact, said.answer, target.accepted),
             "token F1": best_over(token_f1, said.answer, target.accepted),
+            "ROUGE-L": best_over(rouge_l, said.answer, target.accepted),
+            "chrF": best_over(chrf, said.answer, target.accepted),
         }
         right = max(best_over(each, said.answer, target.accepted) for each in (vqa_match, normalised_match)) == 1.0
     elif isinstance(target, Answers):

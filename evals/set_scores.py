@@ -8,19 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .metrics.classification import auroc
-from .metrics.detection import RECALLS, box_iou
-from .outcomes import ANSWERED, Place, Row
-from .statistics.intervals import FEW_GROUPS, interval, mean_interval
+from .metrics.detection import curve
+from .outcomes import ANSWERED, Row
+from .places import NEAR_PX
+from .statistics.intervals import FEW_GROUPS, interval, mean_interval, percentiles, resamples
 
-Floats: TypeAlias = NDArray[np.float64]
-LEAST_IOU = 0.5
-SHARES = frozenset({"Dice", "IoU", "F1 at IoU 0.5", "IoU of what is there", "matched share"})
+SHARES = frozenset(
+    {"Dice", "IoU", f"surface Dice at {NEAR_PX} px", "F1 at IoU 0.5", "IoU of what is there", "matched share"}
+)
 """Scores from 0 to 1 of which 0 is that nothing was found."""
 
 
@@ -40,7 +40,8 @@ def set_scores(rows: Sequence[Row]) -> Mapping[str, SetScore]:
     answered = [row for row in rows if row.outcome in ANSWERED]
     names = dict.fromkeys(name for row in answered for name in row.scores)
     with_chances = [row for row in rows if row.said.chances]
-    return _means(answered, names) | _over_all(rows, names) | _precisions(answered) | _of_chances(with_chances)
+    found = _means(answered, names) | _over_all(rows, names) | _precisions(answered) | _of_chances(with_chances)
+    return found | _unsupported([row for row in rows if row.said.claims])
 
 
 def _figure(statistic: Callable[[NDArray[np.int64]], float], rows: Sequence[Row]) -> SetScore:
@@ -54,6 +55,15 @@ def _mean(values: Sequence[float], rows: Sequence[Row]) -> SetScore:
     bounds = {"least": 0.0 if min(values) >= 0.0 else -math.inf, "most": 1.0 if max(values) <= 1.0 else math.inf}
     low, high = mean_interval(values, [row.group for row in rows], **bounds)
     return SetScore(value=float(np.mean(values)), low=low, high=high, n=len(rows))
+
+
+def _unsupported(rows: Sequence[Row]) -> dict[str, SetScore]:
+    """Of all claims of the rows that claim anything, the share that verification found unsupported or contradicted."""
+    if not rows:
+        return {}
+    claims = np.array([row.said.claims for row in rows])
+    unsupported = np.array([row.said.unsupported for row in rows])
+    return {"unsupported claims": _figure(lambda index: float(unsupported[index].sum() / claims[index].sum()), rows)}
 
 
 def _means(rows: Sequence[Row], names: Mapping[str, None]) -> dict[str, SetScore]:
@@ -74,66 +84,6 @@ def _over_all(rows: Sequence[Row], names: Mapping[str, None]) -> dict[str, SetSc
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The boxes of one label in all pictures, surest first: whether each takes one that is there, the picture it is
-    in, and where a run of equal scores ends; and how many are there in each picture."""
-
-    hits: NDArray[np.bool_]
-    picture: NDArray[np.int64]
-    last: NDArray[np.int64]
-    there: NDArray[np.int64]
-
-    def precision(self, index: NDArray[np.int64]) -> float:
-        """COCO's average precision at an IoU of 0.5 of the pictures drawn, which repeat; NaN where none is there."""
-        times = np.bincount(index, minlength=len(self.there))
-        total = int((times * self.there).sum())
-        if not total:
-            return math.nan
-        weight = times[self.picture]
-        hits, given = (np.cumsum(each)[self.last] for each in (weight * self.hits, weight))
-        if not len(given):
-            return 0.0
-        falling = np.maximum.accumulate((hits / np.maximum(given, 1))[::-1])[::-1]
-        places = np.searchsorted(hits / total, RECALLS, side="left")
-        return float(np.append(falling, 0.0)[np.minimum(places, len(falling))].mean())
-
-
-def curve(label: str, truth: Sequence[Sequence[Place]], said: Sequence[Sequence[Place]]) -> Curve:
-    """The curve of one label; pictures in the same order in both. Boxes take what is there as in
-    `mean_average_precision`: the surest first, each the one it overlaps most of those left, by half or more."""
-    scores: list[float] = []
-    hits: list[bool] = []
-    picture: list[int] = []
-    for number, (there, found) in enumerate(zip(truth, said, strict=True)):
-        ranked = sorted((-place.score, place.box) for place in found if place.label == label)[:100]
-        overlap = box_iou([box for _, box in ranked], sorted(place.box for place in there if place.label == label))
-        scores += [-score for score, _ in ranked]
-        hits += _taken(overlap)
-        picture += [number] * len(ranked)
-    order = np.argsort(-np.array(scores), kind="stable")
-    ends = np.flatnonzero(np.diff(np.array(scores)[order])) if scores else np.array([], dtype=np.int64)
-    return Curve(
-        hits=np.array(hits, dtype=np.bool_)[order],
-        picture=np.array(picture, dtype=np.int64)[order],
-        last=np.append(ends, len(scores) - 1).astype(np.int64) if scores else ends,
-        there=np.array([sum(place.label == label for place in each) for each in truth], dtype=np.int64),
-    )
-
-
-def _taken(overlap: Floats) -> list[bool]:
-    free = np.ones(overlap.shape[1], dtype=np.bool_)
-    taken = []
-    for row in overlap:
-        open_to = np.where(free & (row >= LEAST_IOU - 1e-10), row, -1.0)
-        best = len(row) - 1 - int(open_to[::-1].argmax()) if len(row) else 0  # the last of equals, as pycocotools
-        hit = bool(len(row)) and bool(open_to[best] >= 0)
-        if hit:
-            free[best] = False
-        taken.append(hit)
-    return taken
-
-
 def _precisions(rows: Sequence[Row]) -> dict[str, SetScore]:
     """Average precision of each label at an IoU of 0.5, and its mean, where boxes were said at all."""
     having = [row for row in rows if row.said.boxes is not None]
@@ -143,14 +93,28 @@ def _precisions(rows: Sequence[Row]) -> dict[str, SetScore]:
     truth, said = [row.there for row in having], [row.said.boxes or () for row in having]
     if len(labels) == 1:  # one thing is sought: what its box is called says nothing
         said = [tuple(place.model_copy(update={"label": labels[0]}) for place in each) for each in said]
-    curves = {label: curve(label, truth, said) for label in labels}
+    curves = [
+        curve(
+            label, [[(place.label, place.box) for place in each] for each in truth],
+            [[(place.label, place.box, place.score) for place in each] for each in said],
+        )
+        for label in labels
+    ]  # fmt: skip
+    groups = [row.group for row in having]
 
-    def mean(index: NDArray[np.int64]) -> float:
-        each = np.array([curves[label].precision(index) for label in labels])
-        return float(each[~np.isnan(each)].mean()) if not np.isnan(each).all() else math.nan
+    def figures(index: NDArray[np.int64]) -> list[float]:
+        table = np.stack([each.precision(index) for each in curves])
+        found = table[~np.isnan(table[:, 0])]  # without labels of which no draw holds one
+        means = [found[:, 0].mean(), found.mean()] if len(found) else [math.nan, math.nan]
+        return [*means, *table[:, 0]]
 
-    found = {"mAP at IoU 0.5": _figure(mean, having)}
-    return found | {f"{label} AP at IoU 0.5": _figure(curves[label].precision, having) for label in labels[:8]}
+    names = ["mAP at IoU 0.5", "mAP at IoU 0.5 to 0.95", *(f"{label} AP at IoU 0.5" for label in labels[:8])]
+    drawn = np.array([figures(index) for index in resamples(groups)]) if len(set(groups)) >= FEW_GROUPS else None
+    found = {}
+    for place, (name, value) in enumerate(zip(names, figures(np.arange(len(having))), strict=False)):
+        low, high = (math.nan, math.nan) if drawn is None else percentiles(drawn[:, place], 0.95)
+        found[name] = SetScore(value=float(value), low=low, high=high, n=len(having))
+    return found
 
 
 def _of_chances(rows: Sequence[Row]) -> dict[str, SetScore]:

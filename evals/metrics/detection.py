@@ -1,4 +1,4 @@
-"""Objects found in pictures against the objects there: boxes by their overlap, points by their distance, and counts."""
+"""Objects found in pictures against the objects there: boxes by their overlap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.errors import InputError
-from .overlap import Overlap, one_to_one
 
 Corners: TypeAlias = tuple[float, float, float, float]
 """[x0, y0, x1, y1) in px."""
@@ -67,7 +66,11 @@ def mean_average_precision(truth: Sequence[Sequence[There]], said: Sequence[Sequ
             expected="objects for the same pictures", got=f"{len(truth)} and {len(said)} pictures",
             fix="give an empty sequence for a picture without objects",
         )  # fmt: skip
-    each = {label: _precisions(label, truth, said) for label in sorted({name for there in truth for name, _ in there})}
+    everything = np.arange(len(truth))
+    each = {
+        label: curve(label, truth, said).precision(everything)
+        for label in sorted({name for there in truth for name, _ in there})
+    }
     if not each:
         return Precision(at_50=math.nan, mean=math.nan, each_at_50={})
     table = np.stack(list(each.values()))
@@ -77,25 +80,52 @@ def mean_average_precision(truth: Sequence[Sequence[There]], said: Sequence[Sequ
     )  # fmt: skip
 
 
-def _precisions(label: str, truth: Sequence[Sequence[There]], said: Sequence[Sequence[Found]]) -> Floats:
-    """[10]: the average precision of one label at each threshold."""
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The n boxes of one label in all pictures, surest first: whether each takes one that is there, at each threshold
+    [n, 10], the picture it is in [n], and where runs of equal scores end; and how many are there in each picture."""
+
+    hits: NDArray[np.bool_]
+    picture: NDArray[np.int64]
+    last: NDArray[np.int64]
+    there: NDArray[np.int64]
+
+    def precision(self, index: NDArray[np.int64]) -> Floats:
+        """[10]: the average precision at each threshold of the pictures drawn, which repeat; NaN where none is
+        there."""
+        times = np.bincount(index, minlength=len(self.there))
+        total = int(times @ self.there)
+        if not total:
+            return np.full(len(THRESHOLDS), np.nan)
+        if not len(self.last):
+            return np.zeros(len(THRESHOLDS))
+        weight = times[self.picture]
+        given = np.cumsum(weight)[self.last]
+        hits = np.cumsum(weight[:, None] * self.hits, axis=0)[self.last]
+        return np.array([_area_under(column, given, total) for column in hits.T])
+
+
+def curve(label: str, truth: Sequence[Sequence[There]], said: Sequence[Sequence[Found]]) -> Curve:
+    """The curve of one label; pictures in the same order in both, boxes taken as `mean_average_precision` says."""
     scores: list[float] = []
     taken: list[NDArray[np.bool_]] = []
-    count = 0
-    for there, found in zip(truth, said, strict=True):
+    picture: list[int] = []
+    for number, (there, found) in enumerate(zip(truth, said, strict=True)):
         boxes = sorted(box for name, box in there if name == label)
         ranked = sorted((-score, box) for name, box, score in found if name == label)[:MOST]
-        count += len(boxes)
         scores += [-score for score, _ in ranked]
         taken += _taken(box_iou([box for _, box in ranked], boxes))
-    if not scores:
-        return np.zeros(len(THRESHOLDS))
+        picture += [number] * len(ranked)
     if np.isnan(scores).any():
         raise InputError(expected="a score for each box", got="NaN", fix="give all boxes one score if they have none")
     order = np.argsort(-np.array(scores), kind="stable")
-    last = np.append(np.flatnonzero(np.diff(np.array(scores)[order])), len(scores) - 1)
-    hits = np.cumsum(np.array(taken)[order], axis=0)[last]
-    return np.array([_area_under(column, last + 1, count) for column in hits.T])
+    ends = np.flatnonzero(np.diff(np.array(scores)[order]))
+    return Curve(
+        hits=np.array(taken, dtype=np.bool_).reshape(-1, len(THRESHOLDS))[order],
+        picture=np.array(picture, dtype=np.int64)[order],
+        last=np.append(ends, len(scores) - 1) if scores else ends,
+        there=np.array([sum(name == label for name, _ in each) for each in truth], dtype=np.int64),
+    )
 
 
 def _taken(overlap: Floats) -> list[NDArray[np.bool_]]:
@@ -117,43 +147,9 @@ def _taken(overlap: Floats) -> list[NDArray[np.bool_]]:
 
 def _area_under(hits: NDArray[np.int64], given: NDArray[np.int64], count: int) -> float:
     recall = hits / count
-    falling = np.maximum.accumulate((hits / (given + np.spacing(1)))[::-1])[::-1]
+    falling = np.maximum.accumulate((hits / np.maximum(given, 1))[::-1])[::-1]
     places = np.searchsorted(recall, RECALLS, side="left")
     return float(np.append(falling, 0.0)[np.minimum(places, len(falling))].mean())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Matched:
-    """Points that met: their overlap, and how far they lay apart on average, in px; NaN where none met."""
-
-    overlap: Overlap
-    mean_px: float
-
-
-def match_points(said: ArrayLike, truth: ArrayLike, radius_px: float) -> Matched:
-    """Points [n, 2] against points [m, 2], two by two, no further apart than `radius_px`.
-
-    As many pairs as can be, and of these pairings the one of least total distance (optimal assignment): unlike greedy
-    matching, no order of points decides. Points of several labels are matched label by label and their overlaps added.
-    """
-    ours = _shaped(said, 2, "points (x, y)")
-    theirs = _shaped(truth, 2, "points (x, y)")
-    apart = np.linalg.norm(ours[:, None] - theirs[None], axis=2)
-    pairs = one_to_one(np.where(apart <= radius_px, apart, np.inf))
-    overlap = Overlap(hits=len(pairs), said=len(ours), there=len(theirs))
-    return Matched(overlap=overlap, mean_px=float(np.mean([apart[pair] for pair in pairs])) if pairs else math.nan)
-
-
-def count_error(said: Sequence[float], truth: Sequence[float]) -> float:
-    """The mean absolute difference of counts, one for each picture; NaN of none.
-
-    Beside it belongs the error of the constant count that is the median of the truth: naive counting may not beat it.
-    """
-    if len(said) != len(truth):
-        raise InputError(
-            expected="as many counts as pictures", got=f"{len(said)} and {len(truth)}", fix="give one for each picture"
-        )
-    return float(np.abs(np.subtract(said, truth)).mean()) if truth else math.nan
 
 
 def _boxes(values: ArrayLike) -> Floats:

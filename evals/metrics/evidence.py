@@ -1,11 +1,9 @@
-"""What an answer cites against what it should rest on, and how many of its claims nothing supports. Nobody is asked."""
+"""What an answer cites against what it should rest on. Nobody is asked."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
-from ...core.report import Report
 from .overlap import Overlap
 
 
@@ -19,12 +17,3 @@ def citations(cited: Iterable[str], gold: Iterable[str]) -> Overlap:
     """
     ours, theirs = {*cited}, {*gold}
     return Overlap(hits=len(ours & theirs), said=len(ours), there=len(theirs))
-
-
-def unsupported_rate(reports: Iterable[Report]) -> float:
-    """The share of claims, of all reports together, that verification found unsupported or contradicted.
-
-    NaN where no report claims anything: a report without claims is counted by its status, not here.
-    """
-    claims = [claim for report in reports for claim in report.claims]
-    return sum(claim.support != "supported" for claim in claims) / len(claims) if claims else math.nan

@@ -1,42 +1,19 @@
-"""Questions that count together: a group is right when all its members are. It knows no benchmark's groups."""
+"""Chains of questions, of which a step counts with all that come before it. It knows no benchmark's chains."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 
 from ...core.errors import InputError
 
 
-def set_accuracy(right: Sequence[bool], groups: Sequence[str]) -> float:
-    """The share of groups of which every member is right; NaN of none. A sample of its own is a group of one.
-
-    It is MediConfusion's set accuracy, of the two pictures of a pair, and the strictest reading of many questions about
-    one picture.
-    """
-    kept = _together(right, groups)
-    return sum(all(members) for members in kept.values()) / len(kept) if kept else math.nan
-
-
-def pair_accuracy(right: Sequence[bool], groups: Sequence[str]) -> float:
-    """`set_accuracy` of pairs. Raises InputError where a group has not two members, as when one was left out."""
-    uneven = sorted(name for name, members in _together(right, groups).items() if len(members) != 2)
-    if uneven:
-        raise InputError(
-            expected="two answers for each pair",
-            got=f"another number for {uneven[0]!r} and {len(uneven) - 1} more",
-            fix="run whole pairs, or leave out both of one",
-        )
-    return set_accuracy(right, groups)
-
-
 def step_accuracy(right: Sequence[bool], groups: Sequence[str], steps: Sequence[int]) -> dict[int, float]:
     """By step, the share of chains that are right in it and in all their steps before it, of chains that reach so far.
 
     `groups` names the chain of each answer, `steps` its place there: any rising numbers, none twice in a chain. The
-    figure of the last step is `set_accuracy` of the chains that have it. A step answered rightly after a wrong one
-    does not count: it does not follow from what was said before.
+    figure of the last step is the share of whole chains that are right in all. A step answered rightly after a wrong
+    one does not count: it does not follow from what was said before.
     """
     _same_length(right, groups, steps)
     chains: dict[str, dict[int, bool]] = defaultdict(dict)
@@ -55,14 +32,6 @@ def step_accuracy(right: Sequence[bool], groups: Sequence[str], steps: Sequence[
             so_far = so_far and chain[step]
             reached[step].append(so_far)
     return {step: sum(reached[step]) / len(reached[step]) for step in sorted(reached)}
-
-
-def _together(right: Sequence[bool], groups: Sequence[str]) -> dict[str, list[bool]]:
-    _same_length(right, groups)
-    kept: dict[str, list[bool]] = defaultdict(list)
-    for good, group in zip(right, groups, strict=True):
-        kept[group].append(bool(good))
-    return kept
 
 
 def _same_length(right: Sequence[bool], *others: Sequence[object]) -> None:

@@ -118,7 +118,9 @@ def test_a_copied_chart_is_held_back_and_a_single_fact_is_not(tmp_path: Path) ->
         "cough": "He coughs at night but brings nothing up.",
     }
     chart = " ".join(facts.values())
-    store = Joined(Index([passage("chart", chart), passage("fact", "He coughs at night, as many do who have asthma, and wakes.")]))
+    store = Joined(
+        Index([passage("chart", chart), passage("fact", "He coughs at night, as many do who have asthma, and wakes.")])
+    )
     without = held_back(store, "quiz", [sample(known=facts)], tmp_path)
     assert [held.id for held in without.held_back()] == ["chart"]
 

@@ -60,7 +60,9 @@ def test_an_empty_mask_is_as_far_away_as_the_picture_is_wide(tmp_path: Path) -> 
     saved(square(0, 0, 0), tmp_path / "said.png")
     found = row(sample(Mask(path=tmp_path / "truth.png", label="lesion")), Said(mask="said.png"), tmp_path)
     assert found.outcome == "wrong"
-    assert found.scores == {"Dice": 0.0, "IoU": 0.0, "HD95 in px": math.hypot(20, 30)}
+    assert found.scores == {
+        "Dice": 0.0, "IoU": 0.0, "HD95 in px": math.hypot(20, 30), "surface Dice at 2 px": 0.0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(10, 10), None])

@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from polyclinic.core.case import Case, Image
 from polyclinic.core.errors import InputError
 from polyclinic.evals.benchmarks.table import benchmark
-from polyclinic.evals.plan import FILE, Written, check_together, fingerprint, read_plan, take_up
+from polyclinic.evals.plan import FILE, Written, check_together, fingerprint, other_sets, read_plan, said_of, take_up
 from polyclinic.evals.sample import Letter, Mask, Sample, Sought
 
 WRITTEN = Written(limit=4, epochs=1, shard=(1, 1), seed=0, sets={"quiz": "abc"}, arms={"quiz, one": "one"})
@@ -100,3 +100,15 @@ def test_folders_of_other_sets_or_of_one_plan_are_read_together(tmp_path: Path) 
         WRITTEN.model_copy(update={"shard": (number, 2)}).write(folder)
     WRITTEN.model_copy(update={"sets": {"other": "x"}, "arms": {}, "seed": 7}).write(parts[2])
     check_together(parts)
+
+
+def test_a_part_of_the_samples_is_told_and_other_data_too(tmp_path: Path) -> None:
+    for part in (1, 2, 3):
+        (tmp_path / str(part)).mkdir()
+        changes = {"shard": (part, 3), "sets": {"quiz": "abc" if part < 3 else "other"}}
+        WRITTEN.model_copy(update=changes).write(tmp_path / str(part))
+    folders = [tmp_path / str(part) for part in (3, 1, 2)]
+    assert said_of(folders) == ()
+    assert said_of(folders[:2]) == ("Of 3 shards 1, 3 are here: every figure is of a part of the samples.",)
+    assert other_sets(folders[1], folders[2]) == ()
+    assert other_sets(folders[1], folders[0]) == ("quiz",)

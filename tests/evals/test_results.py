@@ -36,6 +36,13 @@ def test_each_outcome_is_counted_as_itself() -> None:
     assert (found.over_all.low, found.over_all.high) == wilson(1, 7)
 
 
+def test_a_sample_whose_key_changed_is_not_compared() -> None:
+    with pytest.raises(
+        InputError, match="quiz's s with two keys, 'A: yes' one of them; run both arms on the same data"
+    ):
+        pair([row("s", "right")], [row("s", "right", arm="two", target="B: no")])
+
+
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=60), st.randoms(use_true_random=False))
 def test_the_order_of_rows_means_nothing(outcomes: list[Any], random: Random) -> None:
     rows = [row(f"s{number}", outcome) for number, outcome in enumerate(outcomes)]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from polyclinic.evals.metrics.detection import mean_average_precision
 from polyclinic.evals.outcomes import Outcome, Place, Row, Said
-from polyclinic.evals.set_scores import curve, set_scores
+from polyclinic.evals.set_scores import set_scores
 
 BOX = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 5), st.integers(1, 5)).map(
     lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
@@ -28,20 +25,6 @@ def row(number: int, outcome: Outcome = "right", group: str = "", **more: object
     )  # fmt: skip
 
 
-@given(PICTURES, st.lists(st.integers(0, 3), min_size=1, max_size=6))
-def test_precision_of_drawn_pictures_is_that_of_these_pictures(
-    pictures: list[tuple[list[Place], list[Place]]], drawn: list[int]
-) -> None:
-    index = np.array([number % len(pictures) for number in drawn], dtype=np.int64)
-    truth, said = [there for there, _ in pictures], [found for _, found in pictures]
-    got = curve("a", truth, said).precision(index)
-    expected = mean_average_precision(
-        [[(place.label, place.box) for place in truth[k] if place.label == "a"] for k in index],
-        [[(place.label, place.box, place.score) for place in said[k]] for k in index],
-    ).at_50
-    assert got == pytest.approx(expected, nan_ok=True, abs=1e-12)
-
-
 def test_boxes_of_a_set_have_a_precision_for_each_label() -> None:
     red, white = Place(label="a", box=(0, 0, 4, 4)), Place(label="b", box=(6, 6, 9, 9))
     rows = [
@@ -56,6 +39,13 @@ def test_boxes_of_a_set_have_a_precision_for_each_label() -> None:
     assert found["a AP at IoU 0.5"].value == pytest.approx(51 / 101)
     assert found["mAP at IoU 0.5"].value == pytest.approx((1 + 51 / 101) / 2)
     assert found["mAP at IoU 0.5"].n == 2
+    assert found["mAP at IoU 0.5 to 0.95"].value == found["mAP at IoU 0.5"].value  # boxes lie exactly or elsewhere
+
+
+def test_claims_that_nothing_supports_are_counted_over_all_claims() -> None:
+    rows = [row(1, said=Said(claims=3, unsupported=1)), row(2, "abstained", said=Said(claims=1)), row(3, "failed")]
+    found = set_scores(rows)["unsupported claims"]
+    assert (found.value, found.n) == (0.25, 2)
 
 
 def test_what_was_left_out_lowers_the_mean_over_all() -> None:

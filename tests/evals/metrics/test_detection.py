@@ -1,4 +1,4 @@
-"""Boxes, points and counts against definitions written out here and, for boxes, against pycocotools."""
+"""Boxes against definitions written out here and against pycocotools."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from polyclinic.evals.metrics.detection import (
     Found,
     There,
     box_iou,
-    count_error,
-    match_points,
+    curve,
     mean_average_precision,
 )
 
@@ -83,11 +82,11 @@ def by_hand(truth: Sequence[Sequence[There]], said: Sequence[Sequence[Found]], l
             if hit:
                 free.remove(best)
             marks.append((-negative, hit))
-    curve = []
+    points = []
     for score in sorted({score for score, _ in marks}):
         taken = [hit for other, hit in marks if other >= score]
-        curve.append((sum(taken) / count, sum(taken) / len(taken)))
-    read = [max((p for r, p in curve if r >= recall), default=0.0) for recall in np.linspace(0, 1, 101)]
+        points.append((sum(taken) / count, sum(taken) / len(taken)))
+    read = [max((p for r, p in points if r >= recall), default=0.0) for recall in np.linspace(0, 1, 101)]
     return float(np.mean(read))
 
 
@@ -204,36 +203,12 @@ def test_boxes_that_are_none_are_refused() -> None:
         mean_average_precision([[("a", BOX)]], [[("a", BOX, math.nan)]])
 
 
-POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=4)
-
-
-@given(POINTS, POINTS, st.sampled_from([0.0, 1.0, 2.0, 5.0]))
-def test_points_meet_as_often_and_then_as_closely_as_they_can(said: Any, truth: Any, radius: float) -> None:
-    found = match_points(said, truth, radius)
-    few, many = sorted((said, truth), key=len)
-    tried = [(0, 0.0)]
-    for chosen in itertools.permutations(many, len(few)):
-        apart = [math.dist(a, b) for a, b in zip(few, chosen, strict=True)]
-        tried.append((sum(far <= radius for far in apart), sum(far for far in apart if far <= radius)))
-    most = max(hits for hits, _ in tried)
-    assert (found.overlap.hits, found.overlap.said, found.overlap.there) == (most, len(said), len(truth))
-    least = min(total for hits, total in tried if hits == most)
-    assert found.mean_px == pytest.approx(least / most if most else math.nan, nan_ok=True)
-
-
-def test_greedy_matching_would_lose_a_point() -> None:
-    found = match_points([(0, 0), (3, 0)], [(2, 0), (5, 0)], 2.0)
-    assert (found.overlap.hits, found.mean_px) == (2, 2.0)  # the nearest pair alone, 1 px apart, would be one
-
-
-def test_no_points_at_all_are_right() -> None:
-    assert match_points([], [], 5.0).overlap.f1 == 1.0
-    assert math.isnan(match_points([], [], 5.0).mean_px)
-    assert match_points([(1, 1)], [], 5.0).overlap.f1 == 0.0
-
-
-def test_counts_are_off_by_their_mean_difference() -> None:
-    assert count_error([3, 0, 5], [1, 0, 9]) == pytest.approx(2.0)
-    assert math.isnan(count_error([], []))
-    with pytest.raises(InputError, match="as many counts as pictures"):
-        count_error([1], [])
+@given(pictures(tied=True), st.lists(st.integers(0, 3), min_size=1, max_size=6))
+def test_precision_of_drawn_pictures_is_that_of_these_pictures(drawn: Any, again: list[int]) -> None:
+    truth, said = drawn
+    index = np.array([number % len(truth) for number in again], dtype=np.int64)
+    got = curve("a", truth, said).precision(index)
+    alone = [[(label, box) for label, box in truth[k] if label == "a"] for k in index]
+    expected = mean_average_precision(alone, [said[k] for k in index])
+    assert got[0] == pytest.approx(expected.at_50, nan_ok=True, abs=1e-12)
+    assert got.mean() == pytest.approx(expected.mean, nan_ok=True, abs=1e-12)

@@ -1,4 +1,4 @@
-"""Citations against gold ids, and the share of claims that nothing supports."""
+"""Citations against gold ids."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyclinic.core.evidence import Claim, Support
-from polyclinic.core.report import Report, TraceRef
-from polyclinic.evals.metrics.evidence import citations, unsupported_rate
+from polyclinic.evals.metrics.evidence import citations
 from polyclinic.evals.metrics.overlap import Overlap
 
 IDS = st.lists(st.sampled_from(["1", "2", "3", "4", "5"]), max_size=8)
-
-
-def report(*supports: Support) -> Report:
-    claims = tuple(Claim(text=f"claim {n}", support=support) for n, support in enumerate(supports))
-    return Report(
-        case_id="c", status="answered", question="q", answer="a", claims=claims, engine="e",
-        trace=TraceRef(path="t", hash="h"),
-    )  # fmt: skip
 
 
 @given(IDS, IDS)
@@ -36,11 +26,3 @@ def test_an_answer_that_cites_nothing_lowers_the_pooled_recall_alone() -> None:
     pooled = citations(["1", "9"], ["1", "2"]) + citations([], ["3", "4"])
     assert pooled == Overlap(hits=1, said=2, there=4)
     assert (pooled.precision, pooled.recall) == (0.5, 0.25)
-
-
-def test_contradicted_claims_are_unsupported_and_rates_are_pooled() -> None:
-    reports = [report("supported", "unsupported", "contradicted", "supported"), report(), report("supported")]
-    assert unsupported_rate(reports) == pytest.approx(2 / 5)
-    assert unsupported_rate(reports[:1]) == 0.5
-    assert math.isnan(unsupported_rate([report()]))
-    assert math.isnan(unsupported_rate([]))
