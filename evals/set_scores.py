@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from .metrics.classification import auroc
 from .metrics.detection import curve
 from .outcomes import ANSWERED, Row
 from .places import NEAR_PX
-from .statistics.intervals import FEW_GROUPS, interval, mean_interval, percentiles, resamples
+from .statistics.intervals import FEW_GROUPS, interval, mean_interval, percentiles, resamples, wilson
 
 SHARES = frozenset(
     {"Dice", "IoU", f"surface Dice at {NEAR_PX} px", "F1 at IoU 0.5", "IoU of what is there", "matched share"}
@@ -63,7 +63,12 @@ def _unsupported(rows: Sequence[Row]) -> dict[str, SetScore]:
         return {}
     claims = np.array([row.said.claims for row in rows])
     unsupported = np.array([row.said.unsupported for row in rows])
-    return {"unsupported claims": _figure(lambda index: float(unsupported[index].sum() / claims[index].sum()), rows)}
+    found = _figure(lambda index: float(unsupported[index].sum() / claims[index].sum()), rows)
+    if found.low == found.high:  # no draw differs: as if all claims of a group had one fate
+        groups = len({row.group for row in rows})
+        low, high = wilson(found.value * groups, groups)
+        found = replace(found, low=low, high=high)
+    return {"unsupported claims": found}
 
 
 def _means(rows: Sequence[Row], names: Mapping[str, None]) -> dict[str, SetScore]:

@@ -44,18 +44,19 @@ def forest(found: Sequence[Paired], *, name: str) -> Html:
     marks = ticks(low, high)
     x = Scale(low=min(low, marks[0]), high=max(high, marks[-1]), start=14, end=WIDTH - 14)
     bottom = 8 + 36 * len(found)
-    drawn = [el("line", x1=x(mark), x2=x(mark), y1=4, y2=bottom, class_="zero" if mark == 0 else "grid")
-             for mark in marks]  # fmt: skip
+    drawn: list[Html] = []
     for place, each in enumerate(found):
         top, label = 8 + 36 * place, f"{each.first} − {each.second}"
         value = f"{each.difference.value:+.3f}, p {each.adjusted_p:.2g}"
         clear = "clear" if each.adjusted_p < 0.05 else "open"
-        drawn += [
-            text(clipped(label, 36), 4, top + 11, full=label, class_="halo"),
-            text(value, WIDTH - 4, top + 11, anchor="end", class_="halo number"),
+        drawn += [  # the lines only beside the whisker, so that none runs through a label
+            *(el("line", x1=x(mark), x2=x(mark), y1=top + 15, y2=top + 32, class_="zero" if mark == 0 else "grid")
+              for mark in marks),
+            text(clipped(label, 36), 4, top + 11, full=label),
+            text(value, WIDTH - 4, top + 11, anchor="end", class_="number"),
             _whisker(x(each.difference.low), x(each.difference.high), top + 23, upright=False),
             el("rect", x=x(each.difference.value) - 4, y=top + 19, width=8, height=8, class_=f"mark s0 {clear}"),
-        ]
+        ]  # fmt: skip
     drawn += [text(_short(mark, signed=True), x(mark), bottom + 13, anchor="middle", class_="tick") for mark in marks]
     drawn.append(text("difference of right over all", WIDTH / 2, bottom + 28, anchor="middle", class_="axis"))
     told = "; ".join(f"{each.first} minus {each.second} {each.difference.value:+.3f}" for each in found)

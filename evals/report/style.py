@@ -27,7 +27,7 @@ figure{margin:.4rem 0;max-width:30rem}svg[role=img]{width:100%;height:auto;displ
 .key{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1rem}
 .key svg{vertical-align:-3px;margin-right:.3rem}
 svg text{font-size:11px;fill:var(--text)}svg .small{font-size:9px}svg .tick,svg .axis{fill:var(--soft);font-size:10px}
-svg .halo{paint-order:stroke;stroke:var(--ground);stroke-width:3px}svg .in{font-weight:600}
+svg .in{font-weight:600}
 .grid{stroke:var(--line);stroke-width:.6}.zero{stroke:var(--soft);stroke-width:1;stroke-dasharray:3 2}
 .whisker{stroke:var(--text);stroke-width:1.2;fill:none}.line{fill:none;stroke:var(--c);stroke-width:1.8}
 .mark{fill:var(--c);stroke:var(--ground);stroke-width:.8}.mark.open{fill:var(--ground);stroke:var(--c);stroke-width:1.6}

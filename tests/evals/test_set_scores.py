@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from polyclinic.evals.outcomes import Outcome, Place, Row, Said
 from polyclinic.evals.set_scores import set_scores
+from polyclinic.evals.statistics.intervals import wilson
 
 BOX = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 5), st.integers(1, 5)).map(
     lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
@@ -46,6 +47,8 @@ def test_claims_that_nothing_supports_are_counted_over_all_claims() -> None:
     rows = [row(1, said=Said(claims=3, unsupported=1)), row(2, "abstained", said=Said(claims=1)), row(3, "failed")]
     found = set_scores(rows)["unsupported claims"]
     assert (found.value, found.n) == (0.25, 2)
+    none = set_scores([row(number, said=Said(claims=2)) for number in range(12)])["unsupported claims"]
+    assert (none.value, none.low, none.high) == (0.0, *wilson(0, 12))
 
 
 def test_what_was_left_out_lowers_the_mean_over_all() -> None:

@@ -29,7 +29,7 @@ from polyclinic.evals.tables import page
 SET = benchmark("vqa_rad-yesno")
 SAMPLES, BLACK, CUT = 100, 4, 4
 WILD = Sampling(temperature=2.0, max_items=1, max_chars=12, max_tokens=300)
-HURRIED = Budget(calls=8, call_timeout_s=20.0)
+HURRIED = Budget(calls=8, call_timeout_s=6.0)
 ALL_ARMS = tuple(name for name in ARMS if name not in ("constant", "brightness"))
 
 
