@@ -13,6 +13,7 @@ from polyclinic.core.runs import TRACE, read_run
 from polyclinic.core.settings import Settings
 from polyclinic.evals.arms import ARMS, MOST_SAMPLES, samples_for
 from polyclinic.evals.benchmarks.table import benchmark
+from polyclinic.evals.merge import merge
 from polyclinic.evals.outcomes import Row, Said
 from polyclinic.evals.results import by_arm
 from polyclinic.evals.run import Plan, run
@@ -105,3 +106,20 @@ def test_the_samples_of_self_consistency_are_recorded(data: Path, tmp_path: Path
     assert wanted > 1
     assert f'"samples": {wanted}' in settings
     assert '"temperature": 0.7' in settings
+
+
+def test_self_consistency_goes_into_the_merged_run_of_shards(data: Path, tmp_path: Path, server: Any) -> None:
+    settings, before = Settings(engine=server.url), list[Row]()
+    for part in (1, 2):
+        shard = Plan(limit=4, shard=(part, 2))
+        before += run([benchmark("pubmedqa")], ["team", "single"], data, tmp_path / str(part), settings, shard)
+    merge([tmp_path / "1", tmp_path / "2"], tmp_path / "whole")
+    asked_before = len(server.log())
+    arms = ["team", "single", "self-consistency"]
+    rows = run([benchmark("pubmedqa")], arms, data, tmp_path / "whole", settings, Plan(limit=4))
+    found = by_arm(rows)
+    assert [*found["pubmedqa", "team"], *found["pubmedqa", "single"]] == sorted(
+        before, key=lambda row: (row.arm != "team", row.sample)
+    )
+    assert len(found["pubmedqa", "self-consistency"]) == 4
+    assert len(server.log()) - asked_before == sum(row.said.chat_calls for row in found["pubmedqa", "self-consistency"])
