@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...core.case import Image
+from ...core.case import Case, Image
 from ...core.errors import InputError
 from ...tools.learned.training.items import Item
 from ..benchmark import unreadable
-from ..sample import Sample
+from ..sample import Mask, Sample, Sought
 from .records import BROKEN, samples_of
 
 
@@ -33,3 +33,19 @@ def opened(item: Item, **known: Any) -> Image:
                 expected=f"the {role} of {item.id}, {file.name}", got="no such file", fix="unpack the whole set there"
             )
     return Image(path=str(item.files["picture"]), **known)
+
+
+def vessels(item: Item, *, prefix: str, data_set: str) -> Iterator[Sample]:
+    """A photograph of the retina on which the vessels are to be outlined, as the set's first observer did."""
+    case = Case(
+        id=f"{prefix}-{item.id}",
+        question="Where are the vessels of the retina?",
+        images=(opened(item, modality="fundus", body_part="eye"),),
+    )
+    yield Sample(
+        case=case,
+        target=Mask(path=item.files["vessels"], label="vessels", field=True),
+        group=item.group,
+        facets={"data set": data_set, "modality": "fundus"},
+        sought=Sought(region="vessel_density"),
+    )

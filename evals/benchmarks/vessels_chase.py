@@ -11,32 +11,13 @@ him the second observer reaches a Dice of 0.777: more means to have learnt his h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
-from ...core.case import Case
-from ...tools.learned.training.items import Item
 from ...tools.learned.training.sets import chase
 from ..benchmark import Benchmark
-from ..sample import Mask, Sample, Sought
-from .pictures import opened, samples_in
+from .pictures import samples_in, vessels
 
 EXPECTED = "CHASE_DB1 photographs"
-
-
-def _made(item: Item) -> Iterator[Sample]:
-    case = Case(
-        id=f"chase-{item.id}",
-        question="Where are the vessels of the retina?",
-        images=(opened(item, modality="fundus", body_part="eye"),),
-    )
-    yield Sample(
-        case=case,
-        target=Mask(path=item.files["vessels"], label="vessels", field=True),
-        group=item.group,
-        facets={"data set": "CHASE_DB1", "modality": "fundus"},
-        sought=Sought(region="vessel_density"),
-    )
 
 
 BENCHMARK = Benchmark(
@@ -47,5 +28,7 @@ BENCHMARK = Benchmark(
     citation="Fraz et al., IEEE Trans Biomed Eng 2012;59:2538-2548",
     published_as="the 28 photographs of CHASE_DB1 with their observers' masks",
     place="fundus_chasedb1",
-    samples=partial(samples_in, items=chase, make=_made, expected=EXPECTED),
+    samples=partial(
+        samples_in, items=chase, make=partial(vessels, prefix="chase", data_set="CHASE_DB1"), expected=EXPECTED
+    ),
 )

@@ -12,32 +12,13 @@ fundus_vessels_net).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
-from ...core.case import Case
-from ...tools.learned.training.items import Item
 from ...tools.learned.training.sets import drive
 from ..benchmark import Benchmark
-from ..sample import Mask, Sample, Sought
-from .pictures import opened, samples_in
+from .pictures import samples_in, vessels
 
 EXPECTED = "DRIVE photographs"
-
-
-def _made(item: Item) -> Iterator[Sample]:
-    case = Case(
-        id=f"drive-{item.id}",
-        question="Where are the vessels of the retina?",
-        images=(opened(item, modality="fundus", body_part="eye"),),
-    )
-    yield Sample(
-        case=case,
-        target=Mask(path=item.files["vessels"], label="vessels", field=True),
-        group=item.group,
-        facets={"data set": "DRIVE", "modality": "fundus"},
-        sought=Sought(region="vessel_density"),
-    )
 
 
 BENCHMARK = Benchmark(
@@ -48,5 +29,7 @@ BENCHMARK = Benchmark(
     citation="Staal et al., IEEE Trans Med Imaging 2004;23:501-509",
     published_as="the training part of DRIVE, pictures as PNG",
     place="fundus_drive",
-    samples=partial(samples_in, items=drive, make=_made, expected=EXPECTED),
+    samples=partial(
+        samples_in, items=drive, make=partial(vessels, prefix="drive", data_set="DRIVE"), expected=EXPECTED
+    ),
 )
