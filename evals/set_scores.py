@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tools.bootstrap import interval, percentiles, resamples
 from .metrics.classification import auroc
 from .metrics.detection import curve
 from .outcomes import ANSWERED, Row
 from .places import NEAR_PX
-from .statistics.intervals import FEW_GROUPS, interval, mean_interval, percentiles, resamples, wilson
+from .statistics.intervals import FEW_GROUPS, mean_interval, wilson
 
 SHARES = frozenset(
     {"Dice", "IoU", f"surface Dice at {NEAR_PX} px", "F1 at IoU 0.5", "IoU of what is there", "matched share"}

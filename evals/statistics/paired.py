@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from .intervals import DRAWS, FEW_GROUPS, Statistic, mean_interval, percentiles, quantile, resamples
+from ...tools.bootstrap import DRAWS, Statistic, percentiles, resamples
+from .intervals import FEW_GROUPS, mean_interval, quantile
 
 Name = TypeVar("Name")
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyclinic.core.errors import InputError
+from polyclinic.tools.bootstrap import interval
 from polyclinic.tools.learned.training import table
-from polyclinic.tools.learned.training.intervals import figure, figure_of, interval
+from polyclinic.tools.learned.training.intervals import figure, figure_of
 from polyclinic.tools.learned.training.items import Item, find_folder, folds, try_folder
 from polyclinic.tools.learned.training.table import RECIPES, check_name
 

@@ -1,16 +1,14 @@
-"""Bootstrap intervals of measured figures, over pictures or over the groups they fall into."""
+"""Measured figures with their bootstrap intervals, over pictures or over the groups they fall into."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...bootstrap import Statistic, interval
 from ...card import Figure
-
-DRAWS = 2000
 
 
 def figure(
@@ -35,7 +33,7 @@ def figure(
 def figure_of(
     metric: str,
     dataset: str,
-    statistic: Callable[[NDArray[np.int64]], float],
+    statistic: Statistic,
     groups: Sequence[str],
     *,
     digits: int = 3,
@@ -51,21 +49,3 @@ def figure_of(
         interval=(round(low, digits), round(high, digits)),
         about=about,
     )
-
-
-def interval(
-    statistic: Callable[[NDArray[np.int64]], float], groups: Sequence[str], *, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile of `statistic` over items drawn anew, whole groups at a time.
-
-    Draws for which the statistic is NaN (an AUROC of one class) are left out.
-    """
-    names = sorted(set(groups))
-    members = [np.flatnonzero(np.array(groups, dtype=object) == name) for name in names]
-    rng = np.random.default_rng(seed)
-    drawn: list[Any] = []
-    for _ in range(draws):
-        chosen = rng.integers(0, len(names), len(names))
-        drawn.append(statistic(np.concatenate([members[k] for k in chosen])))
-    low, high = np.nanpercentile(np.array(drawn, dtype=np.float64), (2.5, 97.5))
-    return float(low), float(high)
