@@ -19,7 +19,6 @@ from ..agents.clinic import Clinic
 from ..core.canonical import digest
 from ..knowledge.text import terms
 from ..tools.card import Arguments, Statement, Tool, ToolCard, ToolOutput
-from ..tools.registry import Toolbox
 
 if TYPE_CHECKING:
     from ..tools.imaging.store import ImageStore
@@ -82,7 +81,7 @@ def asking(clinic: Clinic, known: Mapping[str, str]) -> Clinic:
     if not known:
         return clinic
     other = copy.copy(clinic)
-    other.toolbox = Toolbox((*clinic.toolbox.tools, interview(known)), unusable=clinic.toolbox.unusable)
+    other.toolbox = clinic.toolbox.beside(interview(known))
     return other
 
 

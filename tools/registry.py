@@ -131,12 +131,16 @@ class Toolbox:
         shipped = (tool for tool in TOOLS if tool.card.name not in taken)
         return cls((*shipped, *added, *bound), unusable=(*unusable, *unbound))
 
-    @property
+    def beside(self, tool: Tool) -> Toolbox:
+        """These tools and one more, all else alike. Raises InputError where one has its name."""
+        return Toolbox((*self.tools, tool), unusable=self.unusable, apart=self._apart)
+
+    @functools.cached_property
     def cards(self) -> tuple[ToolCard, ...]:
         """Every card, sorted by name."""
         return tuple(self._tools[name].card for name in sorted(self._tools))
 
-    @property
+    @functools.cached_property
     def tools(self) -> tuple[Tool, ...]:
         """Every tool, sorted by name."""
         return tuple(self._tools[name] for name in sorted(self._tools))
