@@ -75,7 +75,7 @@ class Leakage(Frozen):
         again = sum(map(len, self.repeated)) - len(self.repeated)
         return (
             f"{self.benchmark}: all {self.samples:,} samples of the set were compared with {self.searched:,} passages"
-            + (f", and their {self.pictures:,} pictures with those of the store" if self.pictures else "")
+            + (f", {self.pictures:,} of their pictures with those of the store" if self.pictures else "")
             + ": "
             f"{found}"
             + (f"; {told}" if told else "")
@@ -118,7 +118,7 @@ def _copies(store: Joined, samples: Sequence[Sample]) -> tuple[Mapping[str, Set[
 
     owners: dict[str, set[str]] = {}
     for sample in samples:
-        for image in sample.case.images:
+        for image in sample.case.all_images():
             if image.path is not None:
                 owners.setdefault(image.path, set()).add(sample.id)
     found: dict[str, set[str]] = {}

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from polyclinic.core.case import Case, Image
+from polyclinic.core.case import Case, Image, Visit
 from polyclinic.core.errors import InputError
 from polyclinic.evals.leakage import FILE, HeldBack, Leakage, held_back, leakages
 from polyclinic.evals.sample import Letter, Sample
@@ -139,16 +139,21 @@ def test_a_picture_of_the_set_is_held_back_of_a_store_of_pictures(tmp_path: Path
     build_index(built, tmp_path / "index")
     store = Joined(open_index(tmp_path / "index"))
     case = sample("shown").case.model_copy(update={"images": (Image(path=str(asked)),)})
+    case = case.model_copy(update={"images": (), "visits": (Visit(date="2020-01-01", images=case.images),)})
     gone = Image(path=str(tmp_path / "none.png"))
     items = [
         Sample(case=case, target=Letter(letter="A"), group="g"),
-        Sample(case=case.model_copy(update={"id": "lost", "images": (gone,)}), target=Letter(letter="A"), group="g"),
+        Sample(
+            case=case.model_copy(update={"id": "lost", "images": (gone,), "visits": ()}),
+            target=Letter(letter="A"),
+            group="g",
+        ),
     ]
     without = held_back(store, "quiz", items, tmp_path)
     assert [held.label for held in without.held_back()] == ["inside"]
     (told,) = leakages([tmp_path])
     assert (told.pictures, [(each.picture, each.samples) for each in told.held_back]) == (1, [(True, ("shown",))])
-    assert "and their 1 pictures with those of the store: 1 picture of 1 of the samples was held back" in told.sentence
+    assert ", 1 of their pictures with those of the store: 1 picture of 1 of the samples was held back" in told.sentence
 
 
 def test_one_passage_is_one() -> None:
