@@ -144,7 +144,9 @@ def pair(first: Sequence[Row], second: Sequence[Row]) -> Paired:
     theirs = {(row.sample, row.epoch): row for row in second}
     both = [(row, theirs[row.sample, row.epoch]) for row in first if (row.sample, row.epoch) in theirs]
     if not both:
-        raise InputError(expected="two arms with samples in common", got="none", fix="compare runs of one benchmark")
+        raise InputError(
+            expected="two arms with samples in common", got="none", fix="give both the same --seed, --limit and --shard"
+        )
     changed = next((one for one, other in both if one.target != other.target), None)
     if changed is not None:
         raise InputError(
