@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -18,6 +19,10 @@ from .label import label
 from .models import models
 from .tools import Models, tools
 from .train import train
+
+COLLECT = (10_000, 20, 50)
+"""How seldom the garbage collector looks: a command that imports and records much pays an eighth of its work for the
+usual (700, 10, 10), in pauses of up to half a second (docs/lab-log.md)."""
 
 app = typer.Typer(
     name="polyclinic",
@@ -139,6 +144,7 @@ def doctor() -> None:
 
 def main() -> None:
     """The `polyclinic` command: one plain line on stderr for every error that is not a bug."""
+    gc.set_threshold(*COLLECT)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ✓ shows ?

@@ -5,6 +5,7 @@ No outcome ever counts as another: a sample without an answer is not wrong, it i
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from ..core.errors import DecisionError
+from ..core.evidence import Source
 from ..core.frozen import Frozen
 from ..core.report import Report
 from ..core.trace import Record
@@ -39,7 +41,7 @@ class Place(Frozen):
 class Said(Frozen):
     """What an arm said of one sample and what that cost. `silence` is why there is no answer, empty where there is one.
 
-    `confidence` is in [0, 1] or not known; `cited` are the benchmark's names of the evidence the answer cites;
+    `confidence` is in [0, 1] or not known; `cited` names the documents the answer cites, papers by their PMID;
     `trace` is the run's folder, relative to the evaluation's; `answered_by` a tool's name and version.
 
     `boxes` are the objects that were found, None where nothing was said of places; `mask` the PNG of a region, relative
@@ -94,7 +96,8 @@ def said_of(report: Report, records: Sequence[Record], *, folder: Path, root: Pa
     unsupported = sum(claim.support != "supported" for claim in report.claims)
     total = report.usage.total
     cited = {name for claim in report.claims for name in claim.evidence}
-    documents = {item.source.name for item in report.evidence if item.id in cited and item.kind == "passage"}
+    passages = (item.source for item in report.evidence if item.id in cited and item.kind == "passage")
+    documents = {name for source in passages for name in _documents(source)}
     silence: Silence = "" if report.status == "answered" else _silence(report, records)
     return Said(
         option=report.option,
@@ -113,6 +116,16 @@ def said_of(report: Report, records: Sequence[Record], *, folder: Path, root: Pa
         trace=folder.relative_to(root).as_posix(),
         boxes=places_in(report),
     )
+
+
+_PMID = re.compile(r"\bPMID:? ?(\d+)")
+_PIECE = re.compile(r"#\d+$")
+
+
+def _documents(source: Source) -> list[str]:
+    """What a cited passage is from, as benchmarks name their gold: the PMIDs of its citation, else the document's own
+    id, which the passage's `<source>/<document>#n` holds."""
+    return _PMID.findall(source.citation) or [_PIECE.sub("", source.name.partition("/")[2] or source.name)]
 
 
 def _why(report: Report, records: Sequence[Record]) -> str:

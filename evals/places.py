@@ -134,7 +134,7 @@ def judged_boxes(sample: Sample, target: Boxes, said: Said) -> tuple[bool, dict[
     """
     sure = [place for place in said.boxes or () if place.score >= LEAST_SURE]
     labels = sorted({*sample.sought.labels.values(), *(label for label, _ in target.boxes)})
-    if not sample.sought.labels and len(labels) <= 1:
+    if _unnamed(sample, target):
         labels, sure = [""], [place.model_copy(update={"label": ""}) for place in sure]
         target = Boxes(boxes=tuple(("", box) for _, box in target.boxes))
     overlap, shared = Overlap(hits=0, said=sum(place.label not in labels for place in sure), there=0), list[float]()
@@ -186,9 +186,18 @@ def _counted(overlap: Overlap) -> dict[str, float]:
     }
 
 
-def there(target: Boxes) -> tuple[Place, ...]:
-    """The boxes that are right, as a row keeps them."""
-    return tuple(Place(label=label, box=box) for label, box in target.boxes)
+def _unnamed(sample: Sample, target: Boxes) -> bool:
+    """Whether one thing is sought, so that what its box is called says nothing."""
+    return not sample.sought.labels and len({label for label, _ in target.boxes}) <= 1
+
+
+def there(sample: Sample) -> tuple[Place, ...]:
+    """The boxes that are right, as a row keeps them: without a label where that says nothing."""
+    target = sample.target
+    if not isinstance(target, Boxes):
+        return ()
+    unnamed = _unnamed(sample, target)
+    return tuple(Place(label="" if unnamed else label, box=box) for label, box in target.boxes)
 
 
 def shown_places(labels: Sequence[str]) -> str:

@@ -217,7 +217,7 @@ def _result(rows: Sequence[Row]) -> Result:
         aurc=aurc(confidence, right),
         calibration_error=calibration_error(confidence, right),
         brier=brier(confidence, right),
-        bins=reliability(confidence, right),
+        bins=reliability(confidence, right, groups=[row.group for row in sure]),
         curve=risk_coverage(confidence, right, asked=len(rows)),
         tokens=_mean_of([row.said.prompt_tokens + row.said.completion_tokens for row in rows]),
         chat_calls=_mean_of([row.said.chat_calls for row in rows]),

@@ -61,10 +61,30 @@ class Plan:
 
 
 def chosen(samples: Sequence[Sample], plan: Plan) -> list[Sample]:
-    """The samples of a plan in an order drawn from its seed: every arm gets the same, shards share nothing."""
-    ordered = sorted(samples, key=lambda sample: digest([plan.seed, sample.id]))[: plan.limit]
+    """The samples of a plan in an order drawn from its seed: every arm gets the same, shards share nothing. Those that
+    count together are asked together: `plan.limit` takes whole sets, as many as fit."""
     part, parts = plan.shard
-    return sorted(ordered[part - 1 :: parts], key=lambda sample: sample.id)
+    mine = together(samples, plan)[part - 1 :: parts]
+    return sorted((sample for each in mine for sample in each), key=lambda sample: sample.id)
+
+
+def together(samples: Sequence[Sample], plan: Plan) -> list[list[Sample]]:
+    """The sets of all shards, in the order drawn; a sample that counts by itself is a set. Raises InputError for a
+    limit that is less than the first of them."""
+    sets: dict[str, list[Sample]] = {}
+    for sample in samples:
+        sets.setdefault(sample.asked_with or sample.id, []).append(sample)
+    ordered = sorted(sets.items(), key=lambda item: digest([plan.seed, item[0]]))
+    ends = itertools.accumulate(len(each) for _, each in ordered)
+    kept = [each for (_, each), end in zip(ordered, ends, strict=True) if plan.limit is None or end <= plan.limit]
+    if ordered and not kept:
+        fewest = len(ordered[0][1])
+        raise InputError(
+            expected=f"--limit {fewest} or more: {fewest} samples of {ordered[0][0]} count together",
+            got=str(plan.limit),
+            fix=f"type --limit {fewest}",
+        )  # fmt: skip
+    return kept
 
 
 def run(
@@ -109,11 +129,13 @@ def run(
 def _check_shards(arms: Collection[str], samples: Mapping[str, Sequence[Sample]], plan: Plan) -> None:
     """Raise InputError, in every shard alike, for more shards than samples and for an arm that needs the whole set."""
     parts = plan.shard[1]
-    fewest = min(samples, key=lambda name: len(samples[name]))
-    there = len(samples[fewest][: plan.limit])
+    counts = {name: len(together(found, plan)) for name, found in samples.items()}
+    fewest = min(counts, key=lambda name: counts[name])
+    there = counts[fewest]
     if parts > there:
         raise InputError(
-            expected=f"at most as many shards as samples: {there:,} of {fewest}", got=f"{parts:,} shards",
+            expected=f"at most as many shards as samples or sets of them: {there:,} of {fewest}",
+            got=f"{parts:,} shards",
             fix=f"type --shard 1/{there} to --shard {there}/{there}" if there else "name a set with samples",
         )  # fmt: skip
     if SELF_CONSISTENCY in arms and parts > 1:

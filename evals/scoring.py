@@ -1,8 +1,8 @@
 """What was said against what is right: one outcome and the scores of one row. It asks nobody.
 
 An option is right when it is the right one; a short answer when it is one of the accepted ones as VQA and SQuAD compare
-texts; a list when it has every item and no other. Answers in other words than the accepted ones count as wrong: the
-overlap of words stands beside them. When places are right, places.py says.
+texts, with the same numbers and signs; a list when it has every item and no other. Answers in other words than the
+accepted ones count as wrong: the overlap of words stands beside them. When places are right, places.py says.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from .metrics.evidence import citations
-from .metrics.text import best_over, chrf, exact, list_f1, normalised_match, rouge_l, token_f1, vqa_match
+from .metrics.text import best_over, chrf, exact, items_in, list_f1, rouge_l, same_answer, token_f1
 from .outcomes import Outcome, Row, Said
 from .places import LEAST_SURE, judged_boxes, judged_mask, judged_points, shown_places, there
 from .sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample
 
 RIGHT = {
-    "answer": "one of the accepted answers, as VQA and SQuAD compare texts.",
+    "answer": "one of the accepted answers, as VQA and SQuAD compare texts, with the same numbers and signs.",
     "answers": "every item of the list and no other.",
     "mask": "a Dice of 0.5 or more; the mean scores say more.",
     "boxes": "every box met by one of its label at IoU 0.5 and no other, rare with many boxes: read the scores.",
@@ -62,7 +62,7 @@ def row_of(sample: Sample, said: Said, *, benchmark: str, arm: str, epoch: int, 
     return Row(
         benchmark=benchmark, arm=arm, sample=sample.id, epoch=epoch, group=sample.group, facets=dict(sample.facets),
         asked_with=sample.asked_with, target=target, shown=_shown(sample, said), outcome=outcome,
-        scores=scores, said=said, there=there(sample.target) if isinstance(sample.target, Boxes) else (),
+        scores=scores, said=said, there=there(sample),
     )  # fmt: skip
 
 
@@ -90,9 +90,10 @@ def _judged(sample: Sample, said: Said, root: Path) -> tuple[bool, dict[str, flo
             "ROUGE-L": best_over(rouge_l, said.answer, target.accepted),
             "chrF": best_over(chrf, said.answer, target.accepted),
         }
-        right = max(best_over(each, said.answer, target.accepted) for each in (vqa_match, normalised_match)) == 1.0
+        right = best_over(same_answer, said.answer, target.accepted) == 1.0
     elif isinstance(target, Answers):
-        scores = {"list F1": list_f1(_listed(said), target.items, likeness=normalised_match)}
+        listed = said.answers or items_in(said.answer)
+        scores = {"list F1": list_f1(listed, target.items, likeness=same_answer)}
         right = scores["list F1"] == 1.0
     elif isinstance(target, Mask):
         right, scores = judged_mask(sample, target, said, root)
@@ -106,14 +107,6 @@ def _judged(sample: Sample, said: Said, root: Path) -> tuple[bool, dict[str, flo
         if said.cited:
             scores |= {"citation precision": found.precision}
     return right, scores
-
-
-def _listed(said: Said) -> tuple[str, ...]:
-    """The items of a list: as they were given, or the lines and comma-separated parts of the answer."""
-    if said.answers:
-        return said.answers
-    parts = said.answer.replace(";", "\n").replace(",", "\n").split("\n")
-    return tuple(part.strip(" -*.\t") for part in parts if part.strip(" -*.\t"))
 
 
 def _shown(sample: Sample, said: Said) -> str:

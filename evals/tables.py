@@ -20,9 +20,12 @@ from .set_scores import SetScore
 SHORT = {"needs_human": "needs human", "timed_out": "timed out"}
 READING = (
     "Right over all counts whatever is not right against the arm; nothing without an answer counts as a guess. "
-    "Intervals are 95 %: Wilson's, or drawn over groups of like samples (2,000 draws); of fewer than ten groups "
-    "Student's t of the groups, and none where they cannot tell."
+    "Intervals are 95 %. Of shares they are Wilson's, of like samples (those of one picture or patient, and all epochs "
+    "of a sample) with as many as they are worth; of other figures drawn over groups of like samples (2,000 draws), of "
+    "fewer than ten groups Student's t of the groups, and none where they cannot tell."
 )
+
+SIDE_BY_SIDE = "Seconds pass while other samples are worked on (--concurrency), so they only compare within one run."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,7 @@ def costs(found: Sequence[Result]) -> Table:
             for each in found
             if each.chat_calls or each.tool_calls
         ],
+        about=SIDE_BY_SIDE,
     )
 
 
@@ -224,7 +228,10 @@ def agreement(found: Sequence[Matrix]) -> Table:
         name="Options as classes",
         head=["options as classes", "macro-F1", "MCC", "kappa"],
         rows=[[each.arm, number(each.macro_f1), number(each.mcc), number(each.kappa)] for each in found],
-        about="Over all samples; no answer is an answer of its own, never right." if found else "",
+        about="Over all samples; no answer is an answer of its own, never right. The macro-F1 is over the options that "
+        "are right somewhere."
+        if found
+        else "",
     )
 
 
@@ -287,7 +294,7 @@ def curve(found: Sequence[Result]) -> Table:
 def facet(found: Facet) -> Table:
     return Table(
         name=f"By {found.name}",
-        head=[found.name, "n", *found.arms],
+        head=[found.name, "answers asked for", *found.arms],
         rows=[
             [value, f"{max(each.n for each in shares):,}", *map(share, shares)]
             for value, shares in found.values.items()

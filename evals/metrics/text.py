@@ -77,6 +77,60 @@ def vqa_match(said: str, right: str) -> float:
     return _match(said, right, vqa_normalised)
 
 
+def same_answer(said: str, right: str) -> float:
+    """1 where both are the same to VQA or to SQuAD, and so are their numbers, signs and single letters, else 0.
+
+    Either alone takes "2.7%" for "27%", "19G>A" for "19G<A", "CD4+" for "CD4-" and "hepatitis A" for "hepatitis".
+    """
+    alike = max(vqa_match(said, right), normalised_match(said, right)) == 1.0
+    return float(alike and _signs(said) == _signs(right) and _letter_a(said, right))
+
+
+_SIGN = re.compile(r"\d+(?:\.\d+)*|[<>≤≥±+]|(?<!\w)-(?=\d)|(?<=\w)-(?!\w)")
+
+
+def _signs(text: str) -> list[str]:
+    """The numbers, comparisons, pluses and minuses of a text in order; a hyphen within words is none."""
+    words = re.sub(r"[a-z]{3,}", lambda found: _VQA_WORDS.get(found[0], found[0]), text.lower())
+    return _SIGN.findall(re.sub(r"(?<=\d),(?=\d{3}\b)", "", words))
+
+
+def _letter_a(said: str, right: str) -> bool:
+    """Whether an "A" that is no article, because it is the last word or a capital amid a text, is in both texts."""
+
+    def named(words: list[str]) -> int:
+        amid = sum(word == "A" for word in words[1:-1])
+        return amid + int(len(words) > 1 and words[-1] in ("a", "A"))
+
+    ours, theirs = (re.findall(r"\w+", text) for text in (said, right))
+    return all(
+        named(one) <= sum(word in ("a", "A") for word in other[1:]) for one, other in ((ours, theirs), (theirs, ours))
+    )
+
+
+def items_in(text: str) -> tuple[str, ...]:
+    """The items of a list as people write one: a line each, with or without numbers and bullets, or in one line parted
+    by semicolons, else by commas with "and" or "or" before the last. A line that ends with a colon is no item.
+
+    An item with a comma or a last "and" of its own, in a text without lines, cannot be told from two.
+    """
+    lines = [line.strip() for line in text.split("\n") if line.strip() and not line.rstrip().endswith(":")]
+    parts = [_BULLET.sub("", line) for line in lines if _BULLET.match(line)] or lines
+    if len(lines) == 1 and parts == lines:
+        parts = lines[0].split(";") if ";" in lines[0] else _by_commas(lines[0])
+    return tuple(part for part in (_LAST_AND.sub("", part).strip(" .\t") for part in parts) if part)
+
+
+_BULLET = re.compile(r"(?:[-*•–·]|\(?\d{1,2}[.)])\s+")
+_LAST_AND = re.compile(r"^\s*(?:and|or)\s+", re.IGNORECASE)
+
+
+def _by_commas(line: str) -> list[str]:
+    """The parts between commas with a space after them; the last one, or the only one, also at its last "and"."""
+    *before, last = re.split(r",\s+", line)
+    return [*before, *re.split(r"\s+(?:and|or)\s+(?!.*\s(?:and|or)\s)", last)]
+
+
 def _match(said: str, right: str, by: Callable[[str], str]) -> float:
     return float(by(said) == by(right)) if by(said) or by(right) else exact(said, right)
 

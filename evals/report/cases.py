@@ -16,7 +16,8 @@ REASONS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Worst:
-    """Of one arm the wrong answers it was surest of, those without a confidence last."""
+    """Of one arm the samples it had wrong, in its surest wrong answer of each, those without a confidence last; `wrong`
+    counts samples, in whatever epoch."""
 
     arm: str
     wrong: int
@@ -40,8 +41,10 @@ def worst(rows: Sequence[Row], *, most: int = WORST) -> tuple[Worst, ...]:
     for (_, arm), group in by_arm(rows).items():
         wrong = [row for row in group if row.outcome == "wrong"]
         sure = sorted(wrong, key=lambda row: (row.said.confidence is None, -(row.said.confidence or 0.0), row.sample))
+        surest = {row.sample: row for row in reversed(sure)}
+        kept = [row for row in sure if surest[row.sample] is row]
         if wrong:
-            found.append(Worst(arm=arm, wrong=len(wrong), rows=tuple(sure[:most])))
+            found.append(Worst(arm=arm, wrong=len(kept), rows=tuple(kept[:most])))
     return tuple(found)
 
 

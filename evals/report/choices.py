@@ -23,7 +23,8 @@ _LETTERED = re.compile(r"([A-Z]): (.*)", re.DOTALL)
 class Matrix:
     """How often one arm took each class for each other. `counts` [k][k + 1]: truths down, answers across, silence last.
 
-    Figures are over all samples: silence is an answer of its own, never right.
+    Figures are over all samples: silence is an answer of its own, never right. The macro-F1 is over the classes that
+    are right somewhere.
     """
 
     arm: str
@@ -51,10 +52,11 @@ def matrices(rows: Sequence[Row]) -> tuple[Matrix, ...]:
 def _matrix(arm: str, rows: Sequence[Row], classes: Sequence[str]) -> Matrix:
     truth = [row.target for row in rows]
     said = [row.shown if row.outcome in ANSWERED else SILENT for row in rows]
+    there = sorted({*truth})  # of a class that is never right there is nothing to find, and arms must not differ in it
     table = confusion(truth, said, (*classes, SILENT))
     return Matrix(
         arm=arm, classes=tuple(classes), counts=tuple(tuple(map(int, line)) for line in table[:-1]),
-        macro_f1=macro_f1(truth, said, classes), mcc=mcc(truth, said), kappa=kappa(truth, said),
+        macro_f1=macro_f1(truth, said, there), mcc=mcc(truth, said), kappa=kappa(truth, said),
     )  # fmt: skip
 
 
@@ -78,8 +80,8 @@ def _said_or_right(rows: Sequence[Row]) -> Iterator[str]:
 
 def letters(rows: Sequence[Row]) -> Letters | None:
     """The letters of one benchmark's rows, None where it asks for something else. What is right is counted over all
-    samples that some arm was asked, each once."""
-    found = {row.sample: _LETTERED.fullmatch(row.target) for row in rows}
+    samples and epochs that some arm was asked, each once."""
+    found = {(row.sample, row.epoch): _LETTERED.fullmatch(row.target) for row in rows}
     answered = [row for row in rows if row.outcome in ANSWERED]
     if not rows or None in found.values() or any(row.said.option is None for row in answered):
         return None

@@ -12,6 +12,7 @@ from .. import tables
 from ..outcomes import Row
 from ..results import Result
 from ..tables import SHORT, Table
+from ..tool_arm import PREFIX, SAID
 from . import plots
 from .cases import Silence, Worst
 from .choices import Matrix
@@ -161,11 +162,12 @@ def _cases(found: Summary) -> Html:
 
 def _wrong(found: Worst) -> Html:
     rows = [
-        [row.sample, "none" if row.said.confidence is None else f"{row.said.confidence:.3f}", _cut(row.shown),
+        [row.sample + (f", epoch {row.epoch}" if row.epoch > 1 else ""),
+         "none" if row.said.confidence is None else f"{row.said.confidence:.3f}", _cut(row.shown),
          _cut(row.target), _trace(row)]
         for row in found.rows
     ]  # fmt: skip
-    name = f"Wrong answers of {found.arm}, surest first: {len(rows)} of {found.wrong:,}"
+    name = f"Samples {found.arm} has wrong, surest first: {len(rows)} of {found.wrong:,}"
     return _table(Table(name=name, head=["sample", "confidence", "said", "right", "trace"], rows=rows), words=True)
 
 
@@ -183,6 +185,8 @@ def _trace(row: Row) -> str:
     where = row.said.trace
     if not where:
         return "none"
+    if row.arm.startswith(PREFIX):  # a tool by itself leaves no trace, but what it said
+        return el("a", "what it said", href=quote(f"{where}/{SAID}"))
     command = el("code", f"polyclinic trace {shlex.quote(where)}")
     return joined([el("a", "trace", href=quote(where)), " ", command])
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..results import Paired, Result
-from ..statistics.intervals import wilson
 from ..statistics.selective import Bin, Point
 from .markup import Html, el, joined
 
@@ -64,13 +63,13 @@ def forest(found: Sequence[Paired], *, name: str) -> Html:
 
 
 def reliability(bins: Sequence[Bin], *, arm: str, colour: int, name: str) -> Html:
-    """The share right over the confidence, ten bins, with Wilson's intervals; above each bin its number of answers."""
+    """The share right over the confidence, ten bins, with their intervals; above each bin its number of answers."""
     x, y = Scale(low=0, high=1, start=LEFT, end=RIGHT), Scale(low=0, high=1, start=BOTTOM, end=TOP + 14)
     drawn = _axes(x, y, "confidence", "share right")
     drawn.append(el("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="zero"))
     for each in bins:
         middle = x(each.confidence)
-        low, high = wilson(round(each.accuracy * each.n), each.n)
+        low, high = each.within
         drawn += [
             el("rect", x=x(each.low) + 1, width=x(each.high) - x(each.low) - 2, y=y(each.accuracy),
                height=y(0) - y(each.accuracy), class_=f"bar s{colour}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...core.errors import InputError
+from .intervals import share_interval
 
 Floats = NDArray[np.float64]
 
@@ -65,24 +67,28 @@ def aurc(confidence: ArrayLike, right: ArrayLike) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Answers of like confidence: the least and greatest of it, its mean, the share that is right, and how many."""
+    """Answers of like confidence: the least and greatest of it, its mean, the share that is right with its 95 %
+    interval, and how many."""
 
     low: float
     high: float
     confidence: float
     accuracy: float
+    within: tuple[float, float]
     n: int
 
 
 def reliability(
-    confidence: ArrayLike, right: ArrayLike, *, bins: int = 10, by: Literal["width", "mass"] = "width"
-) -> tuple[Bin, ...]:
+    confidence: ArrayLike, right: ArrayLike, *, bins: int = 10, by: Literal["width", "mass"] = "width",
+    groups: Sequence[str] | None = None,
+) -> tuple[Bin, ...]:  # fmt: skip
     """The points of a reliability diagram, by rising confidence; empty bins are left out.
 
     `width`: bins of equal width, (low, high], the first with 0 (Guo et al., ICML 2017); `low` and `high` are its
     bounds. `mass`: bins of about equal number (Nguyen & O'Connor, EMNLP 2015); answers of one confidence are never
     parted, but go where the middle of them falls, so bins may be uneven or fewer; `low` and `high` are their own least
-    and greatest confidence. Raises InputError for a confidence outside [0, 1].
+    and greatest confidence. `groups` names what makes answers alike, each by itself unless told. Raises InputError for
+    a confidence outside [0, 1].
     """
     sure, good = _checked(confidence, right)
     if len(sure) and not (sure.min() >= 0.0 and sure.max() <= 1.0):
@@ -97,13 +103,15 @@ def reliability(
         place = np.floor(middle * bins / max(1, len(sure))).astype(np.int64)
         edges = None
     found = []
+    like = np.array(range(len(sure)) if groups is None else groups, dtype=object).astype(str)
     for number in np.unique(place):
-        here = sure[place == number]
+        here, well = sure[place == number], good[place == number]
         low, high = (here.min(), here.max()) if edges is None else (edges[number], edges[number + 1])
         found.append(
             Bin(
                 low=float(low), high=float(high), confidence=float(here.mean()),
-                accuracy=float(good[place == number].mean()), n=len(here),
+                accuracy=float(well.mean()), n=len(here),
+                within=share_interval((well > 0).tolist(), like[place == number].tolist()),
             )
         )  # fmt: skip
     return tuple(found)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from polyclinic import Case, Clinic
-from polyclinic.core.report import Report
+from polyclinic.core.evidence import Evidence, Source
+from polyclinic.core.report import Claim, Report
 from polyclinic.core.runs import read_run
 from polyclinic.core.settings import Budget, Serving, Settings
 from polyclinic.core.trace import Record
@@ -98,3 +99,19 @@ async def test_the_order_in_which_agents_failed_does_not_matter(server: Any, tmp
     unread = attending.model_copy(update={"result": {"value": None}})
     late = last["cardiology"].model_copy(update=ends[2])
     assert said_of(failed, (records[0], late, unread), folder=folder, root=tmp_path).silence == "unparsable"
+
+
+async def test_what_is_cited_is_called_as_gold_is_by_its_pmid_or_its_document(tmp_path: Path) -> None:
+    report = await Clinic(settings=Settings(runs=tmp_path)).consult(CASE)
+    trace, records = read_run(Path(report.trace.path))
+    sources = {
+        "a": Source(kind="document", name="pm/28293123", citation="Marchetti, PMID 28293123"),
+        "b": Source(kind="document", name="golden/f00d#2", citation="BioASQ golden snippet, PMID 111"),
+        "c": Source(kind="document", name="medquad/ghr-1#3"),
+        "d": Source(kind="document", name="pm/999", citation="PMID 999"),
+    }
+    items = tuple(Evidence(id=name, kind="passage", source=source, content="x") for name, source in sources.items())
+    claims = (Claim(text="x", evidence=("a", "b")), Claim(text="y", evidence=("c",)))
+    told = report.model_copy(update={"status": "answered", "claims": claims, "evidence": items})
+    said = said_of(told, records, folder=trace.parent, root=tmp_path)
+    assert said.cited == ("111", "28293123", "ghr-1")

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polyclinic.core.case import Case
 from polyclinic.core.errors import InputError, RunLockedError, StorageError
 from polyclinic.core.runs import verify_run
 from polyclinic.core.settings import Budget, Settings
@@ -25,7 +27,7 @@ from polyclinic.evals.outcomes import Row, Said
 from polyclinic.evals.plan import only_run
 from polyclinic.evals.results import by_arm
 from polyclinic.evals.run import RUNS, Plan, chosen, run
-from polyclinic.evals.sample import Sample
+from polyclinic.evals.sample import Answer, Sample
 
 pytest.importorskip("inspect_ai", reason="needs the extra [eval]")
 
@@ -108,6 +110,23 @@ def test_the_samples_do_not_depend_on_their_order(data: Path) -> None:
     plan = Plan(limit=10, seed=3)
     assert chosen(samples[::-1], plan) == chosen(samples, plan)
     assert chosen(samples, Plan(limit=10, seed=4)) != chosen(samples, plan)
+
+
+def test_samples_that_count_together_are_asked_together() -> None:
+    samples = [
+        Sample(case=Case(id=f"c{chain}-{step}", question="?"), target=Answer(accepted=("x",)), group=f"g{chain}",
+               asked_with=f"c{chain}")
+        for chain in range(10)
+        for step in range(6)
+    ]  # fmt: skip
+    for plan in (Plan(limit=20, seed=1), Plan(limit=20, seed=1, shard=(1, 2)), Plan(limit=20, seed=1, shard=(2, 2))):
+        assert {*Counter(each.asked_with for each in chosen(samples, plan)).values()} == {6}
+    parts = [{each.id for each in chosen(samples, Plan(limit=20, seed=1, shard=(part, 2)))} for part in (1, 2)]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == {each.id for each in chosen(samples, Plan(limit=20, seed=1))}
+    assert len(parts[0] | parts[1]) == 18
+    with pytest.raises(InputError, match=r"--limit 6 or more: 6 samples of c\d count together; got 5; type --limit 6"):
+        chosen(samples, Plan(limit=5))
 
 
 def test_runs_that_are_killed_end_with_the_same_table_and_ask_nothing_twice(data: Path, tmp_path: Path) -> None:
@@ -228,7 +247,8 @@ def test_what_breaks_in_an_arm_is_told_as_what_it_is(
 
 def test_more_shards_than_samples_are_refused_in_every_shard(data: Path, tmp_path: Path) -> None:
     for n in (1, 7):
-        with pytest.raises(InputError, match=r"samples: 5 of pubmedqa; got 7 shards; type --shard 1/5 to --shard 5/5"):
+        told = r"sets of them: 5 of pubmedqa; got 7 shards; type --shard 1/5 to --shard 5/5"
+        with pytest.raises(InputError, match=told):
             asked(data, tmp_path, arms=("majority",), limit=5, shard=(n, 7))
     assert not list(tmp_path.iterdir())
 

@@ -60,8 +60,34 @@ def test_the_regression_is_the_ridge_s_minimum() -> None:
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     logit = np.log(share / (1 - share))
     weights, *_ = np.linalg.lstsq(np.column_stack([z, np.ones(40)]), logit, rcond=None)
-    gradient = z.T @ (truth - share) - weights[:2]
+    alike = np.where(truth, 0.5 / truth.mean(), 0.5 / (1 - truth.mean()))
+    gradient = z.T @ (alike * (truth - share)) - weights[:2]
     assert np.abs(gradient).max() < 1e-6
+    assert predicted(x, np.ones(40, dtype=bool), x[:2]).tolist() == [1.0, 1.0]
+
+
+def test_what_tells_nothing_is_no_worse_than_chance(tmp_path: Path) -> None:
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        letters = rng.permutation(list("AB" * 20))
+        samples = [sample(tmp_path, k, int(rng.integers(20, 230)), letters[k], f"g{k}") for k in range(40)]
+        arm = Brightness(samples)
+        rows = [
+            row_of(one, asyncio.run(arm.answer(one, Path("x"), root=Path())), benchmark="quiz", arm="x", epoch=1)
+            for one in samples
+        ]
+        found.append(set_scores(rows)["AUROC"].value)
+    assert 0.42 < np.mean(found) < 0.58  # each left out by itself: 0.2
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
+    samples = [sample(tmp_path, k, 200 + k if k % 2 else 50 + k, "AB"[k % 2], f"g{k}") for k in range(20)]
+    (tmp_path / "3.png").write_text("no picture")
+    said = asked(samples, samples[3])
+    assert said.silence == "failed"
+    assert "expected a readable picture" in said.why
+    assert asked(samples, samples[5]).option == "B"
 
 
 def test_nine_numbers_go_far_on_the_radiographs(data_dir: Path) -> None:

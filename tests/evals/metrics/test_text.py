@@ -20,11 +20,13 @@ from polyclinic.evals.metrics.text import (
     chrf,
     exact,
     factoid,
+    items_in,
     list_f1,
     list_overlap,
     normalised,
     normalised_match,
     rouge_l,
+    same_answer,
     token_f1,
     vqa_match,
     vqa_normalised,
@@ -229,3 +231,53 @@ def test_a_silence_is_wrong_and_no_class_of_its_own() -> None:
     assert found.macro_f1 == pytest.approx((found.f1_yes + found.f1_no) / 2)
     assert math.isnan(yes_no([], []).accuracy)
     assert yes_no(["yes"], ["yes"]).macro_f1 == 0.5  # the class that never occurs has F1 0
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("27%", "2.7%"), ("c.19G<A", "c.19G>A"), ("Hemophilia", "Hemophilia A"), ("Hepatitis A", "hepatitis"),
+        ("25cm x 17cm", "2.5cm x 1.7cm"), ("Uc.160-", "Uc.160+"), ("CD4", "CD4+"), ("5", "-5"), ("2", "three"),
+    ],
+)  # fmt: skip
+def test_other_numbers_signs_and_letters_are_another_answer(said: str, right: str) -> None:
+    assert same_answer(said, right) == same_answer(right, said) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("two.", "2"), ("a fracture", "Fracture"), ("hemophilia a", "Hemophilia A"), ("1,000", "1000"),
+        ("hepatitis a virus", "Hepatitis A virus"), ("a mass in a lung", "Mass in lung"), ("None.", "none"),
+        ("x ray", "x-ray"),
+    ],
+)  # fmt: skip
+def test_the_same_answer_in_another_dress_is_the_same(said: str, right: str) -> None:
+    assert same_answer(said, right) == same_answer(right, said) == 1.0
+
+
+def test_no_two_texts_are_the_same_answer_that_neither_vqa_nor_squad_takes_for_one() -> None:
+    @given(TEXTS, TEXTS)
+    def held(said: str, right: str) -> None:
+        assert same_answer(said, right) <= max(vqa_match(said, right), normalised_match(said, right))
+        assert same_answer(said, said) == 1.0
+
+    held()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aspirin, vitamin B-12 and iron", "aspirin, vitamin B-12, and iron.", "aspirin; vitamin B-12; iron",
+        "1. aspirin\n2. vitamin B-12\n3. iron", "(1) aspirin\n(2) vitamin B-12\n(3) iron",
+        "They are:\n• aspirin\n• vitamin B-12\n• iron", "- aspirin\n- vitamin B-12\n- iron\nThese three help.",
+        "aspirin\nvitamin B-12\niron",
+    ],
+)  # fmt: skip
+def test_a_list_is_read_however_it_is_written(text: str) -> None:
+    assert items_in(text) == ("aspirin", "vitamin B-12", "iron")
+
+
+def test_a_list_of_one_or_none_and_commas_in_names() -> None:
+    assert items_in("1,25-dihydroxyvitamin D") == ("1,25-dihydroxyvitamin D",)
+    assert items_in(" \n. ") == items_in("") == ()

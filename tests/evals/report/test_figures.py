@@ -13,6 +13,7 @@ from polyclinic.evals.report.choices import letters, matrices
 from polyclinic.evals.report.plots import ticks
 from polyclinic.evals.report.summary import about, summaries
 from polyclinic.evals.results import MOST_VALUES, OTHERS, compared, facets, sets
+from polyclinic.evals.statistics.intervals import wilson
 
 TEXTS = {"A": "yes", "B": "no", "C": "maybe"}
 
@@ -137,3 +138,30 @@ def test_ticks_are_round_and_hold_the_range(low: float, high: float) -> None:
     found = ticks(low, high)
     assert found[0] <= low <= high <= found[-1]
     assert 2 <= len(found) <= 9
+
+
+def test_what_one_arm_says_changes_no_figure_of_another() -> None:
+    own = [choice(number, "AB"[number % 2], "A", arm="one") for number in range(20)]
+    other = [choice(number, "AB"[number % 2], "C" if number == 3 else "B", arm="two") for number in range(20)]
+    alone = matrices(own)[0]
+    beside = next(each for each in matrices([*own, *other]) if each.arm == "one")
+    assert (alone.macro_f1, alone.mcc, alone.kappa) == (beside.macro_f1, beside.mcc, beside.kappa)
+    assert alone.macro_f1 == pytest.approx(1 / 3)  # F1 of A is 2/3, of B 0
+
+
+def test_epochs_of_a_sample_are_no_samples_of_their_own() -> None:
+    rows = [
+        choice(number, "AB"[number % 2], "A").model_copy(update={"epoch": epoch, "group": f"s{number}"})
+        for number in range(20)
+        for epoch in (1, 2, 3)
+    ]
+    sure = [row.model_copy(update={"said": row.said.model_copy(update={"confidence": 0.8})}) for row in rows]
+    (found,) = worst(sure)
+    assert (found.wrong, len({row.sample for row in found.rows}), len(found.rows)) == (10, 10, 10)
+    seen = letters(sure)
+    assert seen is not None
+    assert seen.right == {"A": 30, "B": 30}
+    result = summaries(sure)[0].results[0]
+    (drawn,) = result.bins
+    assert drawn.within == pytest.approx((result.over_all.low, result.over_all.high))
+    assert drawn.within == pytest.approx(wilson(10, 20, freedom=19))

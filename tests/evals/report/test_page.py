@@ -144,3 +144,12 @@ def test_a_page_and_its_tables_can_be_made_of_next_to_nothing() -> None:
     assert "no reason given" in page(found)
     assert "| one | 1 | 0.000" in markdown(found)
     assert page([]).endswith("</html>\n")
+
+
+def test_what_a_tool_said_by_itself_is_linked_and_no_trace_is_promised() -> None:
+    said = Said(option="A", trace="runs/quiz/tool:x/s1-1")
+    row = Row(benchmark="quiz", arm="tool:x", sample="s1", group="s1", target="B: b", shown="A: a", outcome="wrong",
+              said=said)  # fmt: skip
+    made = page(summaries([row]))
+    assert 'href="runs/quiz/tool%3Ax/s1-1/said.json"' in made
+    assert "polyclinic trace" not in made

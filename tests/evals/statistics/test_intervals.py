@@ -14,9 +14,9 @@ from polyclinic.evals.statistics.intervals import (
     mean_interval,
     quantile,
     share_interval,
+    spread,
     wilson,
 )
-from polyclinic.tools.bootstrap import interval
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
@@ -86,6 +86,29 @@ def test_a_share_of_few_or_like_groups_is_as_wide_as_the_groups_are_few() -> Non
     low, high = share_interval([True, True, True, False], ["a"] * 4)
     assert low < 0.75 < high
     assert high - low > 0.7
-    bootstrapped = share_interval(right, pairs)
-    assert bootstrapped == interval(lambda index: float(np.array(right)[index].mean()), pairs)
+    fates = [number // 2 % 4 != 0 for number in range(40)]
+    assert share_interval(fates, pairs) == pytest.approx(wilson(15, 20, freedom=19))  # as if each pair were one
+    assert share_interval([True, False] * 20, pairs) == pytest.approx(wilson(20, 40, freedom=19))
+    uneven = ["big"] * 31 + [f"small {number}" for number in range(9)]
+    assert share_interval([False] * 40, uneven)[1] > 0.6  # of 10 groups one has nearly all items: hardly 2 fates
     assert share_interval([], []) == (0.0, 1.0)
+
+
+def test_a_share_of_grouped_items_is_held_as_often_as_stated() -> None:
+    rng = np.random.default_rng(0)
+    for share, groups in ((0.035, 100), (0.055, 60), (0.165, 20), (0.255, 12)):
+        held = 0
+        for _ in range(400):
+            fates = np.repeat(rng.random(groups) < share, 2)
+            low, high = share_interval(fates.tolist(), [str(number // 2) for number in range(2 * groups)])
+            held += low <= share <= high
+            assert high < 1.0 or fates.all()
+        assert held / 400 > 0.91, (share, groups)
+
+
+def test_draws_that_are_all_alike_are_no_interval() -> None:
+    assert spread((0.2, 0.3)) == (0.2, 0.3)
+    assert all(map(math.isnan, spread((1.0, 1.0))))
+    assert all(map(math.isnan, spread((724.1, 724.1 + 1e-10))))
+    assert all(map(math.isnan, spread((math.nan, math.nan))))
+    assert all(map(math.isnan, mean_interval([724.077344] * 20, [str(number) for number in range(20)])))
