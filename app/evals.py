@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +84,7 @@ def report(
 ) -> None:
     """Print the tables of finished runs as Markdown, or write them and a page that needs no other file."""
     from ..evals.leakage import leakages
-    from ..evals.logs import rows_of
+    from ..evals.logs import rows_of, unfinished
     from ..evals.plan import check_together, said_of
     from ..evals.report.cases import traced_from
     from ..evals.report.page import page
@@ -93,13 +94,21 @@ def report(
     check_together(folders)
     home = html.parent if html else Path()
     found = summaries(row for folder in folders for row in traced_from(rows_of([folder]), run=folder, page=home))
-    notes = [*said_of(folders), *(each.sentence for each in leakages(folders))]
+    gaps = [_gaps(folder, unfinished(folder)) for folder in folders if unfinished(folder)]
+    notes = [*said_of(folders), *gaps, *(each.sentence for each in leakages(folders))]
     if html is not None:
         _write(html, page(found, runs=[str(folder) for folder in folders], notes=notes), option="--html")
     if markdown is not None:
         _write(markdown, as_markdown(found, notes=notes), option="--markdown")
     if html is None and markdown is None:
         typer.echo(as_markdown(found, notes=notes), nl=False)
+
+
+def _gaps(folder: Path, missing: Sequence[str]) -> str:
+    return (
+        f"{folder} is not finished: no log, or none that can be read, of {'; '.join(missing)}. Type the same "
+        "polyclinic eval run again."
+    )
 
 
 def _write(path: Path, text: str, *, option: str) -> None:
@@ -119,7 +128,7 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Another one, of the same benchmarks.")],
 ) -> None:
     """Compare two runs arm by arm, on the samples both asked: exact test, adjusted (Holm), and the difference."""
-    from ..evals.logs import rows_of
+    from ..evals.logs import rows_of, unfinished
     from ..evals.plan import other_sets
     from ..evals.results import adjusted, by_arm, pair, taught
 
@@ -134,6 +143,9 @@ def compare(
             f"{benchmark}: the two runs read other data, or another version of polyclinic read them: what is compared "
             "are samples of the same name and key"
         )
+    for folder in (first, second):
+        if missing := unfinished(folder):
+            typer.echo(_gaps(folder, missing))
     made_from = [key for key in shared if taught([*before[key], *after[key]])]
     for benchmark, arm in made_from:
         typer.echo(f"{benchmark}, {arm}: made from these very samples, so that nothing is compared")

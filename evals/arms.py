@@ -7,7 +7,7 @@ option is right in the whole set: it is the best that can be had without looking
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from ..agents.budget import LARGEST_TEAM
 from ..agents.clinic import Clinic
+from ..agents.reliability import read_reliability
 from ..core.canonical import digest
 from ..core.errors import InputError
 from ..core.runs import REPORT, TRACE, blobs_of, read_run, report_of
@@ -113,11 +114,17 @@ class Making:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmType:
-    """An arm by name: what it is, whether it needs a served model, and how it is made for the samples of a set."""
+    """An arm by name: what it is, whether it needs a served model, and how it is made for the samples of a set.
+
+    `check` raises InputError for a benchmark, its samples, settings and arms beside it that it cannot be made for.
+    """
 
     summary: str
     served: bool
     make: Callable[[Making], Arm] = field(repr=False)
+    check: Callable[[str, Sequence[Sample], Settings, Collection[str]], None] = field(
+        default=lambda benchmark, samples, settings, beside: None, repr=False
+    )
 
 
 def _clinic(making: Making, *, looks_up: bool = True, tools: Sequence[Tool] | None = None, **changes: Any) -> Team:
@@ -130,14 +137,17 @@ def _clinic(making: Making, *, looks_up: bool = True, tools: Sequence[Tool] | No
     own = {"runs": making.runs, "serving": serving.model_copy(update=wide), **changes}
     settings = making.settings.model_copy(update=own)
     knowledge = making.knowledge if looks_up else NoKnowledge()
-    clinic = Clinic(settings=settings, tools=tools, knowledge=knowledge)
-    if clinic.reliability is not None and making.benchmark in clinic.reliability.benchmarks:
+    return Team(clinic=Clinic(settings=settings, tools=tools, knowledge=knowledge))
+
+
+def _check_clinic(benchmark: str, samples: Sequence[Sample], settings: Settings, beside: Collection[str]) -> None:
+    table = None if settings.reliability is None else read_reliability(settings.reliability)
+    if table is not None and benchmark in table.benchmarks:
         raise InputError(
-            expected=f"a table of reliability that was measured on other benchmarks than {making.benchmark}",
-            got=f"one measured on {', '.join(clinic.reliability.benchmarks)}",
+            expected=f"a table of reliability that was measured on other benchmarks than {benchmark}",
+            got=f"one measured on {', '.join(table.benchmarks)}",
             fix="leave the setting `reliability` out, or make the table from runs of other benchmarks",
         )  # fmt: skip
-    return Team(clinic=clinic)
 
 
 _EMBEDDED: dict[str, Any] = {"engine": "embedded", "model": None, "agents": {}}
@@ -149,15 +159,22 @@ MOST_SAMPLES = 64
 SELF_CONSISTENCY = "self-consistency"
 
 
+def _check_self_consistent(
+    benchmark: str, samples: Sequence[Sample], settings: Settings, beside: Collection[str]
+) -> None:
+    missing = [name for name in ("team", "single") if name not in beside]
+    if missing:
+        raise InputError(
+            expected="the arms team and single before self-consistency: their tokens say how many samples it takes",
+            got=f"no arm {' and none '.join(missing)}",
+            fix="type --arm team --arm single --arm self-consistency",
+        )
+    _check_clinic(benchmark, samples, settings, beside)
+
+
 def _self_consistent(making: Making) -> Arm:
     """The single agent, asked for so many samples at once that it needs the tokens of the team on the same cases."""
     spent = {name: [row.said for row in making.before if row.arm == name] for name in ("team", "single")}
-    if not all(spent.values()):
-        raise InputError(
-            expected="the arms team and single before self-consistency: their tokens say how many samples it takes",
-            got="none of " + " or ".join(name for name, rows in spent.items() if not rows),
-            fix="type --arm team --arm single --arm self-consistency",
-        )  # fmt: skip
     sampling = making.settings.sampling
     samples = samples_for(**spent)
     own = sampling.model_copy(update={"samples": samples, "temperature": sampling.temperature or AS_DIFFERENT})
@@ -181,8 +198,14 @@ def samples_for(*, team: Sequence[Said], single: Sequence[Said]) -> int:
     return max(1, min(MOST_SAMPLES, round((tokens - prompt) / max(1.0, written))))
 
 
+def _check_tool(
+    name: str, benchmark: str, samples: Sequence[Sample], settings: Settings, beside: Collection[str]
+) -> None:
+    tool_arm(name, settings)
+    check_pictures(name, samples, benchmark)
+
+
 def _tool(name: str, making: Making) -> Arm:
-    check_pictures(name, making.samples)
     return tool_arm(name, making.settings)
 
 
@@ -193,11 +216,12 @@ def _majority(making: Making) -> Arm:
 
 ARMS: dict[str, ArmType] = {
     "embedded": ArmType(
-        summary="the embedded engine, no model", served=False, make=lambda making: _clinic(making, **_EMBEDDED)
+        summary="the embedded engine, no model", served=False, make=lambda making: _clinic(making, **_EMBEDDED),
+        check=_check_clinic,
     ),
     "embedded-no-retrieval": ArmType(
         summary="the embedded engine with nothing to look up", served=False,
-        make=lambda making: _clinic(making, looks_up=False, **_EMBEDDED),
+        make=lambda making: _clinic(making, looks_up=False, **_EMBEDDED), check=_check_clinic,
     ),
     "majority": ArmType(summary="always the option most often right in the set", served=False, make=_majority),
     "constant": ArmType(
@@ -210,26 +234,27 @@ ARMS: dict[str, ArmType] = {
     ),
     "random": ArmType(summary="an option drawn at random", served=False, make=lambda making: Chance(seed=making.seed)),
     "team": ArmType(
-        summary="triage, specialists and attending of a served model", served=True, make=_clinic
+        summary="triage, specialists and attending of a served model", served=True, make=_clinic, check=_check_clinic
     ),
     "team-no-retrieval": ArmType(
-        summary="the team with nothing to look up", served=True, make=lambda making: _clinic(making, looks_up=False)
+        summary="the team with nothing to look up", served=True, make=lambda making: _clinic(making, looks_up=False),
+        check=_check_clinic,
     ),
     "team-no-tools": ArmType(
         summary="the team without expert tools (a patient or chart can still be asked)", served=True,
-        make=lambda making: _clinic(making, tools=())
+        make=lambda making: _clinic(making, tools=()), check=_check_clinic,
     ),
     "vote": ArmType(
         summary="the team, its most frequent opinion instead of an attending", served=True,
-        make=lambda making: _clinic(making, arrangement="vote"),
+        make=lambda making: _clinic(making, arrangement="vote"), check=_check_clinic,
     ),
     "single": ArmType(
         summary="one agent alone, with every tool and all that can be looked up", served=True,
-        make=lambda making: _clinic(making, arrangement="single"),
+        make=lambda making: _clinic(making, arrangement="single"), check=_check_clinic,
     ),
     SELF_CONSISTENCY: ArmType(
         summary="the single agent's most frequent answer at the team's tokens (name team and single before it)",
-        served=True, make=_self_consistent,
+        served=True, make=_self_consistent, check=_check_self_consistent,
     ),
 }  # fmt: skip
 
@@ -238,7 +263,8 @@ def arm(name: str) -> ArmType:
     """The arm called `name`; `tool:NAME` is an expert tool by itself. Raises InputError when there is none."""
     if name.startswith(PREFIX):
         tool = name.removeprefix(PREFIX)
-        return ArmType(summary=f"the tool {tool}", served=False, make=partial(_tool, tool))
+        make, check = partial(_tool, tool), partial(_check_tool, tool)
+        return ArmType(summary=f"the tool {tool}", served=False, make=make, check=check)
     if name not in ARMS:
         raise InputError(
             expected="one of the arms " + ", ".join([*ARMS, f"{PREFIX}NAME"]),

@@ -189,7 +189,9 @@ def _read(path: Path) -> tuple[Leakage, ...]:
         return tuple(Leakage.model_validate(each) for each in json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(
-            expected=f"what a run wrote in {path}", got=str(error)[:80], fix="type the same polyclinic eval run again"
+            expected=f"what a run wrote in {path}",
+            got=str(error)[:80],
+            fix="delete it, and type polyclinic eval run again as before, for every benchmark of the run",
         ) from error
 
 

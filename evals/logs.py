@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 from ..core.errors import InputError, MissingExtraError, SetupError
 from .outcomes import Row
-from .plan import check_together
+from .plan import check_together, key, read_plan
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalLog, EvalLogInfo
+    from inspect_ai.log import EvalLog
 
 LOGS = "logs"
 KEY = "polyclinic"
@@ -33,11 +32,17 @@ def rows_of(folders: Sequence[Path]) -> list[Row]:
     Raises InputError for a folder without one, and for folders that are no parts of one plan.
     """
     check_installed()
-    from inspect_ai.log import read_eval_log
-
     check_together(folders)
     places = [place for folder in folders for _, place in sorted(newest_logs(folder).items())]
-    return [row for place in places for row in rows_in(read_eval_log(place))]
+    return [row for place in places for row in rows_in(_whole(place))]
+
+
+def unfinished(folder: Path) -> tuple[str, ...]:
+    """What was asked of a run and has no log, or none that can be read: benchmarks, arms. Raises InputError."""
+    headers = [_header(place) for place in newest_logs(folder).values()]
+    told = [header.eval.metadata or {} for header in headers if header is not None]
+    there = {key(str(each.get("benchmark")), str(each["arm"])) for each in told}
+    return tuple(name for name in sorted(read_plan(folder).arms) if name not in there)
 
 
 def newest_logs(folder: Path) -> dict[str, str]:
@@ -51,7 +56,7 @@ def newest_logs(folder: Path) -> dict[str, str]:
     newest: dict[str, str] = {}
     logs = list_eval_logs(str(folder / LOGS)) if (folder / LOGS).is_dir() else []
     for place in sorted(logs, key=lambda log: log.name):  # names begin with the time
-        header = _header(place)
+        header = _header(place.name)
         if header is not None and header.status == "success" and "arm" in (header.eval.metadata or {}):
             newest[header.eval.task] = place.name
     if not newest:
@@ -81,27 +86,41 @@ def keep_only(log: EvalLog, out: Path) -> None:
     found = {Path(each.name).name: each for each in list_eval_logs(str(out / LOGS))}
     mine = found.pop(Path(log.location).name)
     for name, other in found.items():
-        header = _header(other)
+        header = _header(other.name)
         same = other.task == mine.task if header is None else header.eval.task == log.eval.task
         if same:
             (out / LOGS / name).unlink(missing_ok=True)
 
 
-def _header(place: EvalLogInfo) -> EvalLog | None:
+def _header(place: str) -> EvalLog | None:
     """A log without its samples; None for one that a kill tore."""
     from inspect_ai.log import read_eval_log
 
     try:
         return read_eval_log(place, header_only=True)
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except Exception:  # noqa: BLE001 - a damaged archive fails in whatever reads it, zip, zstd or JSON
         return None
+
+
+def _whole(place: str) -> EvalLog:
+    """A log with its samples. Raises InputError for a damaged one."""
+    from inspect_ai.log import read_eval_log
+
+    try:
+        return read_eval_log(place)
+    except Exception as error:  # as above
+        raise InputError(
+            expected=f"a whole log at {place.removeprefix('file://')}",
+            got=f"{type(error).__name__}: {error}"[:120],
+            fix="delete it, and type the same polyclinic eval run again: what was answered is read from the traces",
+        ) from error
 
 
 def join(places: Sequence[str], out: Path) -> None:
     """Write to the folder `out` one log with the samples of all, its metrics worked out again by inspect."""
-    from inspect_ai.log import read_eval_log, recompute_metrics, write_eval_log
+    from inspect_ai.log import recompute_metrics, write_eval_log
 
-    logs = [read_eval_log(place) for place in places]
+    logs = [_whole(place) for place in places]
     whole = logs[0]
     whole.samples = sorted(
         (sample for log in logs for sample in log.samples or []), key=lambda sample: (str(sample.id), sample.epoch)

@@ -25,7 +25,8 @@ LOCK = ".lock"
 
 
 class Written(Frozen):
-    """What plan.json says: the part that was asked for, the fingerprint of each set, who each arm was."""
+    """What plan.json says: the part that was asked for, the fingerprint of each set, and by benchmark and arm who the
+    arm was, "" where it has not begun."""
 
     limit: int | None
     epochs: int
@@ -42,7 +43,8 @@ class Written(Frozen):
         """What differs besides the shard, where both say it: names of options, sets and arms."""
         options = [name for name in ("limit", "epochs", "seed") if getattr(self, name) != getattr(other, name)]
         sets = [name for name in self.sets if other.sets.get(name, self.sets[name]) != self.sets[name]]
-        arms = [f"arm ({name})" for name in self.arms if other.arms.get(name, self.arms[name]) != self.arms[name]]
+        both = [name for name in self.arms if self.arms[name] and other.arms.get(name)]
+        arms = [f"arm ({name})" for name in both if other.arms[name] != self.arms[name]]
         return [*options, *sorted(f"set of {name}" for name in sets), *sorted(arms)]
 
 
@@ -83,8 +85,11 @@ def read_plan(folder: Path) -> Written:
 
 
 def take_up(out: Path, wanted: Written) -> None:
-    """Write down what is asked for, or check that it is what the folder holds. Raises InputError, SetupError."""
-    if (out / FILE).exists():
+    """Write down what is asked for, or check that it is what the folder holds, where it holds an answer at all.
+
+    Raises InputError, SetupError.
+    """
+    if (out / FILE).exists() and _answered(out):
         known = read_plan(out)
         unlike = [*known.unlike(wanted), *(["shard"] if known.shard != wanted.shard else [])]
         if unlike:
@@ -92,21 +97,33 @@ def take_up(out: Path, wanted: Written) -> None:
                 expected=f"the plan of the run in {out}", got=f"another {' and another '.join(unlike)}",
                 fix="name another folder with --out, or give the same options and data",
             )  # fmt: skip
-        wanted = wanted.model_copy(update={"sets": {**known.sets, **wanted.sets}, "arms": known.arms})
+        wanted = wanted.model_copy(
+            update={"sets": {**known.sets, **wanted.sets}, "arms": {**wanted.arms, **known.arms}}
+        )
     wanted.write(out)
+
+
+def _answered(out: Path) -> bool:
+    """Whether a run's folder holds an answer or a log; one that was refused or found no server may hold neither."""
+    return any(next(out.glob(found), None) for found in ("logs/*.eval", "runs/*/*/*/*.json", "runs/*/*/*/*/*.json*"))
+
+
+def key(benchmark: str, arm: str) -> str:
+    """What an arm on a benchmark is called in a plan."""
+    return f"{benchmark}, {arm}"
 
 
 def check_arm(out: Path, benchmark: str, name: str, identity: str) -> None:
     """Write down who answers, or check that it is who did. Raises InputError: its answers would be another's."""
     plan = read_plan(out)
-    key = f"{benchmark}, {name}"
-    if plan.arms.get(key, identity) != identity:
+    own = key(benchmark, name)
+    if (plan.arms.get(own) or identity) != identity:
         raise InputError(
             expected=f"the arm {name} as it was when the run in {out} began",
             got="another model, sampling, index, set of tools or version of polyclinic",
             fix="name another folder with --out, or give the same options",
         )  # fmt: skip
-    plan.model_copy(update={"arms": {**plan.arms, key: identity}}).write(out)
+    plan.model_copy(update={"arms": {**plan.arms, own: identity}}).write(out)
 
 
 def check_together(folders: Sequence[Path]) -> None:

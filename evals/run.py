@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.canonical import digest
-from ..core.errors import InputError, StorageError
+from ..core.errors import InputError, StorageError, TraceError
 from ..core.settings import Settings
 from ..knowledge.index.folder import open_index
 from ..knowledge.index.joined import Joined, shipped_index
@@ -30,7 +30,7 @@ from .benchmark import Benchmark
 from .leakage import held_back
 from .logs import KEY, LOGS, check_installed, keep_only, rows_in
 from .outcomes import Row
-from .plan import Written, check_arm, fingerprint, only_run, take_up
+from .plan import Written, check_arm, fingerprint, key, only_run, take_up
 from .sample import Sample
 from .scoring import row_of, shown_target
 
@@ -54,10 +54,11 @@ class Plan:
     shard: tuple[int, int] = (1, 1)
     seed: int = 0
 
-    def written(self, samples: Mapping[str, Sequence[Sample]]) -> Written:
-        """The plan for these sets, as it is written down."""
+    def written(self, samples: Mapping[str, Sequence[Sample]], arms: Iterable[str] = ()) -> Written:
+        """The plan for these sets and arms, as it is written down."""
         sets = {name: fingerprint(found) for name, found in samples.items()}
-        return Written(limit=self.limit, epochs=self.epochs, shard=self.shard, seed=self.seed, sets=sets)
+        begun = {key(benchmark, arm): "" for arm in arms for benchmark in samples}
+        return Written(limit=self.limit, epochs=self.epochs, shard=self.shard, seed=self.seed, sets=sets, arms=begun)
 
 
 def chosen(samples: Sequence[Sample], plan: Plan) -> list[Sample]:
@@ -106,10 +107,13 @@ def run(
         for sample in samples[each.name][:1]:
             shown_target(sample)
     _check_shards(makers, samples, plan)
+    for maker in makers.values():
+        for each in benchmarks:
+            maker.check(each.name, samples[each.name], settings, makers)
     knowledge = Joined(*map(open_index, settings.knowledge), shipped_index())
     rows: list[Row] = []
     with only_run(out):
-        take_up(out, plan.written(samples))
+        take_up(out, plan.written(samples, makers))
         for each in benchmarks:
             mine, own = chosen(samples[each.name], plan), list[Row]()
             store = held_back(knowledge, each.name, samples[each.name], out)
@@ -169,6 +173,9 @@ def _evaluated(
                 said = await made.answer(sample, folder, root=out)
                 row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch, root=out)
             except Exception as error:  # the border of a sample: inspect keeps no more of it than its words
+                if type(error) is TraceError:
+                    fix = f"delete {folder} and type the same command: that sample is asked anew"
+                    error = TraceError(expected=error.expected, got=error.got, fix=fix)
                 error.add_note(f"at the sample {sample.id} of {benchmark.name}, arm {name}")
                 stopped.append(error)
                 raise
@@ -199,6 +206,7 @@ def _evaluated(
             metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
         )  # fmt: skip
     if stopped:
+        (out / LOGS / Path(log.location).name).unlink(missing_ok=True)  # it stands for nothing
         raise _as_it_concerns_the_run(stopped[0], out)
     rows = rows_in(log)
     keep_only(log, out)
@@ -219,7 +227,7 @@ def _warnings_on_stderr() -> Iterator[None]:
 
 def _as_it_concerns_the_run(error: Exception, out: Path) -> Exception:
     """What stopped a run: a full disk in words, anything else as it is."""
-    if not isinstance(error, OSError):
+    if not isinstance(error, OSError) or error.errno is None:
         return error
     return StorageError(
         expected=f"room and permission for a run in {out}, " + " ".join(getattr(error, "__notes__", ())),

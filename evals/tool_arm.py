@@ -10,10 +10,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
 from typing import Literal
+
+from pydantic import ValidationError
 
 from ..core.blobs import Blobs
 from ..core.errors import InputError, ToolBrokenError, ToolRefusedError
@@ -55,7 +58,7 @@ class ToolArm(Arm):
 
     async def answer(self, sample: Sample, folder: Path, *, root: Path) -> Said:
         kept = folder / SAID
-        if kept.is_file():
+        with suppress(OSError, ValidationError):  # a damaged file is as none: the tool says the same again
             return Said.model_validate_json(kept.read_bytes())
         began = time.perf_counter()
         said = await self._asked(sample, folder, root)
@@ -104,11 +107,11 @@ def tool_arm(name: str, settings: Settings) -> ToolArm:
     return ToolArm(name=name, toolbox=toolbox, images_root=settings.root)
 
 
-def check_pictures(name: str, samples: Sequence[Sample]) -> None:
+def check_pictures(name: str, samples: Sequence[Sample], benchmark: str) -> None:
     """Raise InputError where no sample has a picture for the tool."""
     if samples and not any(sample.case.images for sample in samples):
         raise InputError(
-            expected=f"a benchmark of pictures for the arm {PREFIX}{name}", got="one of texts alone",
+            expected=f"a benchmark of pictures for the arm {PREFIX}{name}", got=f"{benchmark}, one of texts alone",
             fix="leave the arm out, or name another benchmark",
         )  # fmt: skip
 

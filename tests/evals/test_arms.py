@@ -64,7 +64,7 @@ def test_every_served_arm_answers_the_same_samples_and_says_what_it_cost(
 
 
 def test_self_consistency_needs_the_arms_it_is_measured_by(data: Path, tmp_path: Path, server: Any) -> None:
-    with pytest.raises(InputError, match=r"got none of team; type --arm team --arm single --arm self-consistency"):
+    with pytest.raises(InputError, match=r"got no arm team; type --arm team --arm single --arm self-consistency"):
         asked(data, tmp_path, server, "single", "self-consistency")
 
 

@@ -70,9 +70,24 @@ def test_a_real_set_is_the_same_however_its_folder_is_spelt(
     assert fingerprint(list(found.samples(found.at(Path("."))))) == fingerprint(absolute)
 
 
+def answered(folder: Path) -> None:
+    """As if an arm had answered one sample."""
+    kept = folder / "runs" / "quiz" / "one" / "s1-1" / "said.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+
+
+def test_a_folder_without_an_answer_is_taken_for_another_plan(tmp_path: Path) -> None:
+    WRITTEN.write(tmp_path)
+    other = WRITTEN.model_copy(update={"limit": 9, "arms": {"quiz, two": ""}})
+    take_up(tmp_path, other)
+    assert read_plan(tmp_path) == other
+
+
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     WRITTEN.write(tmp_path)
     assert read_plan(tmp_path) == WRITTEN
+    answered(tmp_path)
     take_up(tmp_path, WRITTEN.model_copy(update={"sets": {"other": "def"}, "arms": {}}))
     assert read_plan(tmp_path) == WRITTEN.model_copy(update={"sets": {"quiz": "abc", "other": "def"}})
     with pytest.raises(InputError, match=r"got another set of quiz; name another folder"):
@@ -87,6 +102,7 @@ def test_a_damaged_plan_is_told_and_says_what_to_do(
 ) -> None:
     folder = tmp_path_factory.mktemp("run")
     WRITTEN.write(folder)
+    answered(folder)
     whole = (folder / FILE).read_bytes()
     assert cut < len(whole) - 3
     (folder / FILE).write_bytes(whole[:cut] + junk)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +18,12 @@ from typing import Any
 import pytest
 
 from polyclinic.core.case import Case
-from polyclinic.core.errors import InputError, RunLockedError, StorageError
+from polyclinic.core.errors import InputError, RunLockedError, SetupError, StorageError, TraceError
 from polyclinic.core.runs import verify_run
 from polyclinic.core.settings import Budget, Settings
 from polyclinic.evals.arms import Majority
 from polyclinic.evals.benchmarks.table import benchmark
-from polyclinic.evals.logs import LOGS, rows_of
+from polyclinic.evals.logs import LOGS, rows_of, unfinished
 from polyclinic.evals.outcomes import Row, Said
 from polyclinic.evals.plan import only_run
 from polyclinic.evals.results import by_arm
@@ -184,7 +185,8 @@ def test_another_configuration_into_the_same_folder_is_refused(data: Path, tmp_p
 
 
 def test_a_tool_is_not_asked_about_texts(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a benchmark of pictures for the arm tool:nuclei; got one of texts alone"):
+    told = r"a benchmark of pictures for the arm tool:nuclei; got pubmedqa, one of texts alone"
+    with pytest.raises(InputError, match=told):
         asked(data, tmp_path, arms=("tool:nuclei",), limit=2)
 
 
@@ -267,3 +269,62 @@ def test_a_person_is_told_while_the_server_is_away(
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("polyclinic: ")]
     assert re.match(r"polyclinic: double at http://\S+ does not answer; waiting for it up to", told[0])
     assert re.match(r"polyclinic: asking double at http://\S+ again after", told[1])
+
+
+def test_no_arm_is_asked_where_another_cannot_be(data: Path, tmp_path: Path) -> None:
+    for arm, told in (
+        ("tool:nosuch", "expected one of the tools"),
+        ("tool:nuclei", "a benchmark of pictures"),
+        ("self-consistency", "the arms team and single"),
+    ):
+        with pytest.raises(InputError, match=told):
+            asked(data, tmp_path / "out", arms=("majority", arm), limit=2)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_found_no_server_does_not_own_its_folder(data: Path, tmp_path: Path) -> None:
+    away = Settings(engine="http://127.0.0.1:9/v1")
+    with pytest.raises(SetupError, match="expected an OpenAI-compatible server"):
+        run([PUBMEDQA], ["team"], data, tmp_path, away, Plan(limit=3))
+    assert len(asked(data, tmp_path, arms=("majority",), limit=2)) == 2
+    with pytest.raises(InputError, match="another limit"):
+        asked(data, tmp_path, arms=("majority",), limit=3)
+
+
+def test_what_has_no_log_is_told(data: Path, tmp_path: Path) -> None:
+    asked(data, tmp_path, limit=4)
+    assert unfinished(tmp_path) == ()
+    (log,) = (tmp_path / LOGS).glob("*embedded_*.eval")
+    whole = log.read_bytes()
+    log.write_bytes(whole[: len(whole) // 2])
+    assert unfinished(tmp_path) == ("pubmedqa, embedded",)
+    log.unlink()
+    assert unfinished(tmp_path) == ("pubmedqa, embedded",)
+    asked(data, tmp_path, limit=4)
+    assert unfinished(tmp_path) == ()
+
+
+def test_a_damaged_log_is_told_with_what_to_type(data: Path, tmp_path: Path) -> None:
+    asked(data, tmp_path, arms=("majority",), limit=4)
+    (log,) = (tmp_path / LOGS).glob("*.eval")
+    spoilt = bytearray(log.read_bytes())
+    third = len(spoilt) // 3
+    spoilt[third : third + 200] = bytes(byte ^ 255 for byte in spoilt[third : third + 200])
+    log.write_bytes(spoilt)
+    with pytest.raises(
+        InputError, match=r"expected a whole log at .*; delete it, and type the same polyclinic eval run"
+    ):
+        rows_of([tmp_path])
+
+
+def test_a_damaged_trace_is_told_with_what_to_delete(data: Path, tmp_path: Path) -> None:
+    before = asked(data, tmp_path, arms=("embedded",), limit=3)
+    trace = sorted((tmp_path / RUNS).glob("*/*/*/*/trace.jsonl"))[1]
+    trace.write_bytes(trace.read_bytes()[:3000])
+    with pytest.raises(TraceError) as told:
+        asked(data, tmp_path, arms=("embedded",), limit=3)
+    sample = trace.parents[1]
+    assert told.value.fix == f"delete {sample} and type the same command: that sample is asked anew"
+    shutil.rmtree(sample)
+    after = asked(data, tmp_path, arms=("embedded",), limit=3)
+    assert [row.outcome for row in after] == [row.outcome for row in before]
