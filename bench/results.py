@@ -20,28 +20,31 @@ from polyclinic.evals.report.summary import summaries
 from polyclinic.evals.run import Plan, run
 from polyclinic.evals.tables import markdown
 
-TEXT = ("embedded", "embedded-no-retrieval", "majority", "random")
-PICTURES = ("embedded", "majority", "random")
+EMBEDDED = ("embedded", "embedded-no-retrieval")
+CHOICE = (*EMBEDDED, "majority", "random")
+PICTURES = (*CHOICE, "brightness")
+PLACES = ("constant", *EMBEDDED)
 SETS: dict[str, tuple[str, ...]] = {
-    "pubmedqa": TEXT,
-    "medmcqa": TEXT,
-    "mmlu_medical": TEXT,
-    "bioasq-yesno": TEXT,
-    "bioasq-factoid": ("embedded", "embedded-no-retrieval"),
-    "bioasq-list": ("embedded", "embedded-no-retrieval"),
-    "mediq": TEXT,
-    "agentclinic": ("embedded", "embedded-no-retrieval"),
+    "pubmedqa": CHOICE,
+    "medmcqa": CHOICE,
+    "mmlu_medical": CHOICE,
+    "bioasq-yesno": CHOICE,
+    "bioasq-factoid": EMBEDDED,
+    "bioasq-list": EMBEDDED,
+    "mediq": CHOICE,
+    "agentclinic": EMBEDDED,
     "vqa_rad-yesno": PICTURES,
-    "vqa_rad-open": ("embedded",),
-    "blood_cells": ("tool:blood_cells", "tool:blood_smear_counts", "constant", "embedded"),
-    "vessels_chase": ("tool:fundus_vessels_net", "tool:fundus_vessels", "constant", "embedded"),
-    "vessels_drive": ("tool:fundus_vessels_net", "tool:fundus_vessels", "constant", "embedded"),
-    "nuclei": ("tool:nuclei", "tool:fluorescent_nuclei", "tool:stained_cells", "constant", "embedded"),
-    "haemorrhage": ("tool:haemorrhage", "constant", "embedded"),
-    "brain_tumour": ("tool:brain_tumour", "constant", "embedded"),
+    "vqa_rad-open": EMBEDDED,
+    "blood_cells": ("tool:blood_cells", "tool:blood_smear_counts", *PLACES),
+    "vessels_chase": ("tool:fundus_vessels_net", "tool:fundus_vessels", *PLACES),
+    "vessels_drive": ("tool:fundus_vessels_net", "tool:fundus_vessels", *PLACES),
+    "nuclei": ("tool:nuclei", "tool:fluorescent_nuclei", "tool:stained_cells", *PLACES),
+    "haemorrhage": ("tool:haemorrhage", *PLACES),
+    "brain_tumour": ("tool:brain_tumour", *PLACES),
     "brain_tumour-type": ("tool:brain_tumour", *PICTURES),
-    "pneumonia": ("tool:pneumonia", "brightness", *PICTURES),
+    "pneumonia": ("tool:pneumonia", *PICTURES),
 }
+"""Every arm that needs no model, where it can answer; `constant` on a choice is `majority` by another name."""
 
 HEAD = """# Results without a model
 

@@ -82,14 +82,15 @@ def _by_overlap(question: str, options: Mapping[str, str], passages: Sequence[Ev
 
 
 def _sentence_support(asked: set[str], option: Mapping[str, float], passage: Evidence) -> float:
-    """The best sentence: the share of the option's words in it, times how much of the question stands near them."""
-    best = 0.0
+    """The best sentence: the share of the option's words in it, times how much of the question stands near them; 0 for
+    an option without a term ("I and III")."""
+    best, whole = 0.0, sum(option.values())
     for start, end in sentences(passage.content):
         words = terms(passage.content[start:end])
         places = [place for place, word in enumerate(words) if word in option]
         near = (set(words[max(0, place - NEAR) : place + NEAR + 1]) & asked for place in places)
         about = max((len(shared) for shared in near), default=0) / max(1, len(asked))
-        share = sum(option[word] for word in {words[place] for place in places}) / sum(option.values())
+        share = sum(option[word] for word in {words[place] for place in places}) / (whole or 1.0)
         best = max(best, share * about)
     return best
 
