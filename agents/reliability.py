@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..core.case import Case
 from ..core.errors import InputError
@@ -29,6 +30,12 @@ class Share(Frozen):
     n: int = Field(ge=1)
     low: float = Field(ge=0, le=1)
     high: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.right > self.n or not self.low <= self.right / self.n <= self.high:
+            raise ValueError(f"{self.right} right of {self.n}, {self.low} to {self.high}, is no share in its interval")
+        return self
 
 
 class Reliability(Frozen):

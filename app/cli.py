@@ -6,8 +6,6 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -15,6 +13,7 @@ import typer
 
 from .evals import evals
 from .index import index, search
+from .interruption import interruptible
 from .label import label
 from .models import models
 from .tools import Models, tools
@@ -85,7 +84,7 @@ def ask(
     """Ask the clinic about a case; the same command resumes a run that was interrupted."""
     from . import run
 
-    with _interruptible():
+    with interruptible():
         run.ask(
             case, question=question, images=image or [], modality=modality, options=options, visits=visits,
             settings={
@@ -108,7 +107,7 @@ def replay(
     """Give a recorded run or conversation back exactly, without any model; or ask it again with --engine."""
     from . import run
 
-    with _interruptible():
+    with interruptible():
         chosen = {"engine": engine, "model": model, "knowledge": tuple(knowledge) if knowledge else None}
         run.replay(path, fork_at=fork_at, settings=chosen, as_json=as_json)
 
@@ -175,16 +174,6 @@ def _reader_gone() -> NoReturn:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     sys.exit(141)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends a command with one line and exit code 1; what was recorded stays."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _say("interrupted; the same command resumes the run")
-        raise typer.Exit(1) from None
 
 
 def _say(message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import InputError
+from .interruption import interruptible
 
 evals = typer.Typer(
     name="eval", no_args_is_help=True, rich_markup_mode=None, help="Run benchmarks and read the results."
@@ -55,7 +56,7 @@ def run(
     from ..core.settings import load_settings
     from ..evals.arms import arm as arm_type
     from ..evals.benchmarks.table import benchmark
-    from ..evals.leakage import leakages
+    from ..evals.leakage import sentences_of
     from ..evals.plan import said_of
     from ..evals.run import Plan
     from ..evals.run import run as carry_out
@@ -72,8 +73,9 @@ def run(
             )  # fmt: skip
     plan = Plan(limit=limit, epochs=epochs, concurrency=concurrency, shard=_shard(shard), seed=seed)
     chosen = [benchmark(name) for name in dict.fromkeys(benchmarks)]
-    rows = carry_out(chosen, names, data, out, settings, plan, watch=_watch)
-    typer.echo(page(rows, notes=[*said_of([out]), *(each.sentence for each in leakages([out]))]), nl=False)
+    with interruptible():
+        rows = carry_out(chosen, names, data, out, settings, plan, watch=_watch)
+    typer.echo(page(rows, notes=[*said_of([out]), *sentences_of([out])]), nl=False)
 
 
 @evals.command()
@@ -83,7 +85,7 @@ def report(
     html: Annotated[Path | None, typer.Option(help="Write one page with tables, figures and cases there.")] = None,
 ) -> None:
     """Print the tables of finished runs as Markdown, or write them and a page that needs no other file."""
-    from ..evals.leakage import leakages
+    from ..evals.leakage import sentences_of
     from ..evals.logs import rows_of, unfinished
     from ..evals.plan import check_together, said_of
     from ..evals.report.cases import traced_from
@@ -95,7 +97,7 @@ def report(
     home = html.parent if html else Path()
     found = summaries(row for folder in folders for row in traced_from(rows_of([folder]), run=folder, page=home))
     gaps = [_gaps(folder, unfinished(folder)) for folder in folders if unfinished(folder)]
-    notes = [*said_of(folders), *gaps, *(each.sentence for each in leakages(folders))]
+    notes = [*said_of(folders), *gaps, *sentences_of(folders)]
     if html is not None:
         _write(html, page(found, runs=[str(folder) for folder in folders], notes=notes), option="--html")
     if markdown is not None:
@@ -129,8 +131,9 @@ def compare(
 ) -> None:
     """Compare two runs arm by arm, on the samples both asked: exact test, adjusted (Holm), and the difference."""
     from ..evals.logs import rows_of, unfinished
-    from ..evals.plan import other_sets
+    from ..evals.plan import asked_of, other_sets
     from ..evals.results import adjusted, by_arm, pair, taught
+    from ..evals.tables import chance
 
     before, after = (by_arm(rows_of([folder])) for folder in (first, second))
     shared = sorted(before.keys() & after.keys())
@@ -144,6 +147,8 @@ def compare(
             "are samples of the same name and key"
         )
     for folder in (first, second):
+        for line in asked_of([folder]):
+            typer.echo(f"{folder}: {line}")
         if missing := unfinished(folder):
             typer.echo(_gaps(folder, missing))
     made_from = [key for key in shared if taught([*before[key], *after[key]])]
@@ -155,8 +160,9 @@ def compare(
         typer.echo(
             f"{benchmark}, {arm}: first minus second {found.difference.value:+.3f} "
             f"({found.difference.low:+.3f} to {found.difference.high:+.3f}), n = {found.n}; groups for the first "
-            f"{found.test.for_first}, for the second {found.test.for_second}, exact p = {found.test.p:.2g}, "
-            f"after Holm {found.adjusted_p:.2g}" + (f"; {left} answers of one run alone are left out" if left else "")
+            f"{found.test.for_first}, for the second {found.test.for_second}, exact p = {chance(found.test.p)}, "
+            f"after Holm {chance(found.adjusted_p)}"
+            + (f"; {left} answers of one run alone are left out" if left else "")
         )
     for benchmark, arm in sorted(before.keys() ^ after.keys()):
         typer.echo(f"{benchmark}, {arm}: in one run only")
@@ -197,7 +203,7 @@ def reliability(
 
 @evals.command()
 def plan(
-    n: Annotated[int, typer.Argument(min=2, help="How many samples.")],
+    n: Annotated[int, typer.Argument(min=2, max=100_000, help="How many samples.")],
     discordance: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="The share of samples that only one of two arms has right.")
     ] = 0.2,

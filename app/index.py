@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from ..core.errors import InputError
+from .interruption import interruptible
 
 if TYPE_CHECKING:
     from ..knowledge.index.build import Plan
@@ -62,12 +63,8 @@ def build(
         sources, text_encoder, image_encoder or _usual_image_encoder(out), kind,
         {"licence": licence, "citation": citation, "modality": modality, "name": name}, shared=shared,
     )  # fmt: skip
-    try:
-        with _watching() as watch:
-            built = add_to_index(plan, out, restart=restart, watch=watch)
-    except KeyboardInterrupt:
-        print("polyclinic: interrupted; the same command goes on with the build", file=sys.stderr)
-        raise typer.Exit(1) from None
+    with interruptible("goes on with the build"), _watching() as watch:
+        built = add_to_index(plan, out, restart=restart, watch=watch)
     _print_held(out, built.manifest)
     for stock in built.added:
         _print_added(stock)

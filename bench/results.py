@@ -14,7 +14,7 @@ from pathlib import Path
 
 from polyclinic.core.settings import Settings
 from polyclinic.evals.benchmarks.table import benchmark
-from polyclinic.evals.leakage import leakages
+from polyclinic.evals.leakage import sentences_of
 from polyclinic.evals.logs import rows_of
 from polyclinic.evals.report.summary import summaries
 from polyclinic.evals.run import Plan, run
@@ -81,8 +81,7 @@ def page(names: list[str], out: Path, timed: list[tuple[str, str, int, float]], 
         "|---|---|---|---|",
         *(f"| {name} | {arm} | {n:,} | {seconds:,.1f} |" for name, arm, n, seconds in timed), "",
     ]  # fmt: skip
-    notes = [each.sentence for each in leakages(folders)]
-    tables = markdown(summaries(rows), notes=notes).removeprefix("# Evaluation\n")
+    tables = markdown(summaries(rows), notes=sentences_of(folders)).removeprefix("# Evaluation\n")
     return HEAD.format(cores="on a machine of two cores") + tables + "\n" + "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..agents.budget import LARGEST_TEAM
 from ..agents.clinic import Clinic
@@ -23,11 +23,11 @@ from ..core.runs import REPORT, TRACE, blobs_of, read_run, report_of
 from ..core.settings import Settings
 from ..knowledge.store import Knowledge, NoKnowledge
 from ..tools.card import Tool
-from .arm import Arm
+from .arm import ASKS, Arm
 from .interview import asking
 from .outcomes import Row, Said, said_of
-from .sample import Letter, Sample
-from .short_cut import Brightness
+from .sample import Answer, Answers, Letter, Sample
+from .short_cut import Brightness, one_choice
 from .tool_arm import PREFIX, check_pictures, cited_by_team, constant, taught_by_tools, tool_arm
 
 
@@ -40,7 +40,10 @@ class Team(Arm):
 
     @property
     def identity(self) -> str:  # type: ignore[override]
-        return f"{self.clinic.engine.identity}, {self.clinic.arrangement}, {self.clinic.configuration}"
+        return f"{self.clinic.engine.identity}{ASKS}{self.clinic.arrangement}, {self.clinic.configuration}"
+
+    async def prepare(self) -> None:
+        await self.clinic.engine.prepare()
 
     async def answer(self, sample: Sample, folder: Path, *, root: Path) -> Said:
         try:
@@ -112,6 +115,9 @@ class Making:
     seed: int = 0
 
 
+Check: TypeAlias = Callable[[str, Sequence[Sample], Settings, Collection[str]], None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ArmType:
     """An arm by name: what it is, whether it needs a served model, and how it is made for the samples of a set.
@@ -122,9 +128,7 @@ class ArmType:
     summary: str
     served: bool
     make: Callable[[Making], Arm] = field(repr=False)
-    check: Callable[[str, Sequence[Sample], Settings, Collection[str]], None] = field(
-        default=lambda benchmark, samples, settings, beside: None, repr=False
-    )
+    check: Check = field(default=lambda benchmark, samples, settings, beside: None, repr=False)
 
 
 def _clinic(making: Making, *, looks_up: bool = True, tools: Sequence[Tool] | None = None, **changes: Any) -> Team:
@@ -148,6 +152,27 @@ def _check_clinic(benchmark: str, samples: Sequence[Sample], settings: Settings,
             got=f"one measured on {', '.join(table.benchmarks)}",
             fix="leave the setting `reliability` out, or make the table from runs of other benchmarks",
         )  # fmt: skip
+
+
+def _only_for(what: str, answers: Callable[[Sequence[Sample]], bool]) -> Check:
+    """A check that an arm is not silent on every sample of a set: `answers` says so, `what` names such a set."""
+
+    def check(benchmark: str, samples: Sequence[Sample], settings: Settings, beside: Collection[str]) -> None:
+        if samples and not answers(samples):
+            raise InputError(
+                expected=what, got=f"{benchmark}, which is none",
+                fix="leave the arm out, or run that benchmark by itself",
+            )  # fmt: skip
+
+    return check
+
+
+def _options(samples: Sequence[Sample]) -> bool:
+    return any(sample.case.options for sample in samples)
+
+
+def _countable(samples: Sequence[Sample]) -> bool:
+    return not all(isinstance(sample.target, Answer | Answers) for sample in samples)
 
 
 _EMBEDDED: dict[str, Any] = {"engine": "embedded", "model": None, "agents": {}}
@@ -223,16 +248,24 @@ ARMS: dict[str, ArmType] = {
         summary="the embedded engine with nothing to look up", served=False,
         make=lambda making: _clinic(making, looks_up=False, **_EMBEDDED), check=_check_clinic,
     ),
-    "majority": ArmType(summary="always the option most often right in the set", served=False, make=_majority),
+    "majority": ArmType(
+        summary="always the option most often right in the set", served=False, make=_majority,
+        check=_only_for("a benchmark with options for the arm majority", _options),
+    ),
     "constant": ArmType(
         summary="the median count, an empty region, the option most often right: the best without looking",
         served=False, make=lambda making: constant(making.samples, making.settings),
+        check=_only_for("a benchmark of options, regions or counts for the arm constant", _countable),
     ),
     "brightness": ArmType(
         summary="a regression on nine numbers of a picture's brightness, learnt from other patients", served=False,
         make=lambda making: Brightness(making.samples),
+        check=_only_for("pictures with the same options each, for the arm brightness", one_choice),
     ),
-    "random": ArmType(summary="an option drawn at random", served=False, make=lambda making: Chance(seed=making.seed)),
+    "random": ArmType(
+        summary="an option drawn at random", served=False, make=lambda making: Chance(seed=making.seed),
+        check=_only_for("a benchmark with options for the arm random", _options),
+    ),
     "team": ArmType(
         summary="triage, specialists and attending of a served model", served=True, make=_clinic, check=_check_clinic
     ),

@@ -9,7 +9,7 @@ question asks for is not held back: to find it is the task. All samples of the s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +23,11 @@ from ..core.whole import write_whole
 from ..knowledge.index.joined import Joined
 from ..knowledge.index.near_duplicates import ByShingle
 from ..knowledge.text import sentences
+from .plan import begun, read_plan
 from .sample import Sample
 
 FILE = "leakage.json"
+_UNKNOWN = f"{{}}: what was held back is not in {FILE}; type the same polyclinic eval run again to have it written."
 
 
 class HeldBack(Frozen):
@@ -93,7 +95,7 @@ def held_back(store: Joined, benchmark: str, samples: Sequence[Sample], out: Pat
     shown, compared = _copies(store, samples) if store.pictured else ({}, 0)
     documents = [name for sample in samples for name in sample.made_of]
     without = store.without([text for own in texts.values() for text in own], [*documents, *sorted(shown)])
-    before = next((each.store for each in _read(out / FILE) if each.benchmark == benchmark), without.version)
+    before = next((each.store for each in leakages(out) if each.benchmark == benchmark), without.version)
     if before != without.version:
         raise InputError(
             expected=f"the knowledge of the run in {out}", got="another index, or another version of one",
@@ -173,16 +175,24 @@ def found_in(
     )  # fmt: skip
 
 
-def leakages(folders: Iterable[Path]) -> tuple[Leakage, ...]:
-    """What was held back in finished runs, each benchmark once. Raises InputError for a damaged file."""
-    found: dict[str, Leakage] = {}
+def sentences_of(folders: Sequence[Path]) -> tuple[str, ...]:
+    """What was held back in finished runs, in words: a sentence for each benchmark, for each folder where two differ,
+    and one for what a run began and does not say. Raises InputError for a damaged file."""
+    said: dict[str, dict[Leakage | None, Path]] = {}
     for folder in folders:
-        for each in _read(folder / FILE):
-            found.setdefault(each.benchmark, each)
-    return tuple(found[name] for name in sorted(found))
+        own = {each.benchmark: each for each in leakages(folder)}
+        for name in own.keys() | begun(read_plan(folder)):
+            said.setdefault(name, {}).setdefault(own.get(name), folder)
+    return tuple(
+        (f"{folder}: " if len(found) > 1 or each is None else "") + (each.sentence if each else _UNKNOWN.format(name))
+        for name, found in sorted(said.items())
+        for each, folder in found.items()
+    )
 
 
-def _read(path: Path) -> tuple[Leakage, ...]:
+def leakages(folder: Path) -> tuple[Leakage, ...]:
+    """What was held back in a run, by benchmark in the order of names. Raises InputError for a damaged file."""
+    path = folder / FILE
     if not path.exists():
         return ()
     try:
@@ -196,6 +206,6 @@ def _read(path: Path) -> tuple[Leakage, ...]:
 
 
 def _write(out: Path, own: Leakage) -> None:
-    others = {each.benchmark: each for each in _read(out / FILE)}
+    others = {each.benchmark: each for each in leakages(out)}
     told = [each.model_dump(mode="json") for _, each in sorted((others | {own.benchmark: own}).items())]
     write_whole(out / FILE, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from ..core.errors import InputError, MissingExtraError, SetupError
 from .outcomes import Row
 from .plan import check_together, key, read_plan
@@ -68,13 +70,21 @@ def newest_logs(folder: Path) -> dict[str, str]:
 
 
 def rows_in(log: EvalLog) -> list[Row]:
-    """The rows in one of inspect's logs. Raises SetupError for a log that was not finished."""
+    """The rows in one of inspect's logs. Raises SetupError for a log that was not finished, InputError for one that
+    lacks samples or holds something else."""
     if log.status != "success" or log.samples is None:
         raise SetupError(
             expected="a finished evaluation", got=f"one that is {log.status}: {log.error.message if log.error else ''}",
             fix="type the same polyclinic eval run again: it goes on where it was",
         )  # fmt: skip
-    rows = (Row.model_validate(sample.metadata[KEY]) for sample in log.samples)
+    try:
+        rows = [Row.model_validate(sample.metadata[KEY]) for sample in log.samples]
+    except (KeyError, ValidationError) as error:
+        wrong = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (KEY,), "msg": "is not there"}
+        raise _damaged(log.location, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
+    asked = (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
+    if len(rows) != asked:
+        raise _damaged(log.location, f"{len(rows):,} of {asked:,} samples")
     return sorted(rows, key=lambda row: (row.benchmark, row.arm, row.sample, row.epoch))
 
 
@@ -109,11 +119,15 @@ def _whole(place: str) -> EvalLog:
     try:
         return read_eval_log(place)
     except Exception as error:  # as above
-        raise InputError(
-            expected=f"a whole log at {place.removeprefix('file://')}",
-            got=f"{type(error).__name__}: {error}"[:120],
-            fix="delete it, and type the same polyclinic eval run again: what was answered is read from the traces",
-        ) from error
+        raise _damaged(place, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(place: str, got: str) -> InputError:
+    return InputError(
+        expected=f"a whole log at {place.removeprefix('file://')}",
+        got=got[:120],
+        fix="delete it, and type the same polyclinic eval run again: what was answered is read from the traces",
+    )
 
 
 def join(places: Sequence[str], out: Path) -> None:

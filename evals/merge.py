@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import InputError, SetupError
 from .leakage import FILE as LEAKAGE
 from .leakage import leakages
-from .logs import LOGS, join, newest_logs
+from .logs import LOGS, join, newest_logs, unfinished
 from .plan import Written, read_plan
 from .run import RUNS
 
@@ -25,6 +25,7 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     plan = _whole([read_plan(folder) for folder in shards], shards)
     logs = [newest_logs(folder) for folder in shards]
     _check_same(logs, shards)
+    _check_finished(shards)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(expected="a new folder", got=f"{out}, which is not empty", fix="name another with --out")
     try:
@@ -50,7 +51,7 @@ def _whole(plans: Sequence[Written], shards: Sequence[Path]) -> Written:
     for plan, folder in zip(plans, shards, strict=True):
         unlike = first.unlike(plan)
         unlike += [f"set of {name}" for name in sorted(first.sets.keys() ^ plan.sets.keys())]
-        unlike += ["leakage"] if leakages([folder]) != leakages(shards[:1]) else []
+        unlike += ["leakage"] if leakages(folder) != leakages(shards[0]) else []
         if unlike:
             raise InputError(
                 expected=f"shards of the run in {shards[0]}",
@@ -74,6 +75,16 @@ def _check_same(logs: Sequence[dict[str, Any]], shards: Sequence[Path]) -> None:
             raise InputError(
                 expected=f"the same benchmarks and arms in {shards[0]} and {folder}",
                 got=f"only one of them with {', '.join(unlike)}", fix="finish both with the same options",
+            )  # fmt: skip
+
+
+def _check_finished(shards: Sequence[Path]) -> None:
+    for folder in shards:
+        arms = read_plan(folder).arms
+        if missing := [name for name in unfinished(folder) if arms[name]]:
+            raise InputError(
+                expected="finished shards", got=f"{folder}, with no whole log of {'; '.join(missing)}",
+                fix="type the same polyclinic eval run again: it goes on where it was",
             )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ..core.errors import InputError, SetupError
 from ..core.frozen import Frozen
 from ..core.locked import open_locked
 from ..core.whole import write_whole
+from .arm import ASKS
 from .sample import Sample
 
 FILE = "plan.json"
@@ -113,6 +114,11 @@ def key(benchmark: str, arm: str) -> str:
     return f"{benchmark}, {arm}"
 
 
+def begun(plan: Written) -> set[str]:
+    """The benchmarks of which an arm was asked something."""
+    return {name.rpartition(", ")[0] for name, identity in plan.arms.items() if identity}
+
+
 def check_arm(out: Path, benchmark: str, name: str, identity: str) -> None:
     """Write down who answers, or check that it is who did. Raises InputError: its answers would be another's."""
     plan = read_plan(out)
@@ -142,16 +148,28 @@ def check_together(folders: Sequence[Path]) -> None:
 
 
 def said_of(folders: Sequence[Path]) -> tuple[str, ...]:
-    """What a reader must know of the runs in folders that are read together: which shards are not among them."""
+    """What a reader must know of the runs in folders that are read together: who was asked, and which shards are not
+    among them."""
     shards: dict[int, set[int]] = {}
     for part, parts in (read_plan(folder).shard for folder in folders):
         shards.setdefault(parts, set()).add(part)
-    return tuple(
+    parted = (
         f"Of {parts} shards {', '.join(map(str, sorted(there)))} {'is' if len(there) == 1 else 'are'} here: every "
         "figure is of a part of the samples."
         for parts, there in sorted(shards.items())
         if len(there) < parts
     )
+    return (*asked_of(folders), *parted)
+
+
+def asked_of(folders: Sequence[Path]) -> tuple[str, ...]:
+    """Which engine, by name and model, the arms asked that ask one."""
+    engines: dict[str, set[str]] = {}
+    for name, identity in (each for folder in folders for each in read_plan(folder).arms.items()):
+        engine, asks, _ = identity.partition(ASKS)
+        if asks:
+            engines.setdefault(engine, set()).add(name.rpartition(", ")[2])
+    return tuple(f"Asked of {engine}: {', '.join(sorted(arms))}." for engine, arms in sorted(engines.items()))
 
 
 def other_sets(first: Path, second: Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ is made twice. Samples start from nothing but themselves: none sees what another
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.canonical import digest
 from ..core.errors import InputError, StorageError, TraceError
+from ..core.runs import REPORT, TRACE
 from ..core.settings import Settings
 from ..knowledge.index.folder import open_index
 from ..knowledge.index.joined import Joined, shipped_index
@@ -124,6 +126,7 @@ def run(
                     benchmark=each.name, seed=plan.seed,
                 )  # fmt: skip
                 made = maker.make(making)
+                asyncio.run(made.prepare())
                 check_arm(out, each.name, name, made.identity)
                 own += _evaluated(each, name, made, mine, out=out, plan=plan, watch=watch)
             rows += own
@@ -173,9 +176,7 @@ def _evaluated(
                 said = await made.answer(sample, folder, root=out)
                 row = row_of(sample, said, benchmark=benchmark.name, arm=name, epoch=state.epoch, root=out)
             except Exception as error:  # the border of a sample: inspect keeps no more of it than its words
-                if type(error) is TraceError:
-                    fix = f"delete {folder} and type the same command: that sample is asked anew"
-                    error = TraceError(expected=error.expected, got=error.got, fix=fix)
+                error = _as_it_concerns_the_run(error, folder)
                 error.add_note(f"at the sample {sample.id} of {benchmark.name}, arm {name}")
                 stopped.append(error)
                 raise
@@ -200,14 +201,17 @@ def _evaluated(
         dataset=MemoryDataset(items), solver=asked(), scorer=judged(), name=f"{benchmark.name}-{name}"
     )
     with _warnings_on_stderr():
-        (log,) = inspect_ai.eval(
+        logs = inspect_ai.eval(
             task, model=None, log_dir=str(out / LOGS), epochs=plan.epochs, max_samples=plan.concurrency, max_tasks=1,
             fail_on_error=True, display="none", log_level="warning", ctl_server=False, log_realtime=False,
             metadata={"arm": name, "identity": made.identity, "benchmark": benchmark.name},
         )  # fmt: skip
+    if not logs:  # inspect keeps Ctrl-C to itself
+        raise KeyboardInterrupt
+    (log,) = logs
     if stopped:
         (out / LOGS / Path(log.location).name).unlink(missing_ok=True)  # it stands for nothing
-        raise _as_it_concerns_the_run(stopped[0], out)
+        raise stopped[0]
     rows = rows_in(log)
     keep_only(log, out)
     return rows
@@ -225,12 +229,19 @@ def _warnings_on_stderr() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _as_it_concerns_the_run(error: Exception, out: Path) -> Exception:
-    """What stopped a run: a full disk in words, anything else as it is."""
+def _as_it_concerns_the_run(error: Exception, folder: Path) -> Exception:
+    """What stopped a run at the sample in `folder`, with what to do about it there; a bug as it is."""
+    lost = [trace for trace in (path.with_name(TRACE) for path in folder.glob(f"*/{REPORT}")) if not trace.exists()]
+    if type(error) is TraceError or (isinstance(error, StorageError) and lost):
+        fix = f"delete {folder} and type the same command: that sample is asked anew"
+        return TraceError(expected=error.expected, got=error.got, fix=fix)
+    space = "free some space, then type the same command: it goes on where it was"
+    if isinstance(error, StorageError):
+        return StorageError(expected=error.expected, got=error.got, fix=space)
     if not isinstance(error, OSError) or error.errno is None:
         return error
     return StorageError(
-        expected=f"room and permission for a run in {out}, " + " ".join(getattr(error, "__notes__", ())),
+        expected=f"room and permission for a run in {folder}",
         got=f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}",
-        fix="free some space, then type the same command: it goes on where it was",
+        fix=space,
     )

@@ -19,7 +19,8 @@ from .sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample
 RIGHT = {
     "answer": "one of the accepted answers, as VQA and SQuAD compare texts, with the same numbers and signs.",
     "answers": "every item of the list and no other.",
-    "mask": "a Dice of 0.5 or more; the mean scores say more.",
+    "mask": "a Dice of 0.5 or more; the mean scores say more. Where one region alone is empty, its HD95 is the "
+    "picture's diagonal.",
     "boxes": "every box met by one of its label at IoU 0.5 and no other, rare with many boxes: read the scores.",
     "points": "every point met by one of its label and no other; read the scores.",
 }

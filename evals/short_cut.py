@@ -53,8 +53,7 @@ class Brightness(Arm):
     @cached_property
     def _seen(self) -> Seen:
         """What can be seen of the samples' pictures; nothing where the samples are no such choice."""
-        same = {tuple(each.case.options.items()) for each in self.samples}
-        if len(same) != 1 or not all(isinstance(each.target, Letter) and each.case.images for each in self.samples):
+        if not one_choice(self.samples):
             return Seen()
         seen = Seen()
         for each in sorted(self.samples, key=lambda each: each.id):
@@ -86,6 +85,12 @@ class Brightness(Arm):
             each.id: {letter: round(float(share), 6) for letter, share in zip(letters, row, strict=True)}
             for each, row in zip(ordered, shares, strict=True)
         }
+
+
+def one_choice(samples: Sequence[Sample]) -> bool:
+    """Whether every sample is a choice between the same options about a picture."""
+    same = {tuple(each.case.options.items()) for each in samples}
+    return len(same) == 1 and all(isinstance(each.target, Letter) and each.case.images for each in samples)
 
 
 def intensities(path: Path) -> Floats:

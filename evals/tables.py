@@ -214,7 +214,7 @@ def pairs(found: Sequence[Paired]) -> Table:
               "p after Holm"],
         rows=[
             [each.first, each.second, f"{each.groups:,}", difference(each), f"{each.test.for_first:,}",
-             f"{each.test.for_second:,}", f"{each.test.p:.2g}", f"{each.adjusted_p:.2g}"]
+             f"{each.test.for_second:,}", chance(each.test.p), chance(each.adjusted_p)]
             for each in found
         ],
         about="The exact paired randomisation test over groups of like samples, McNemar's where each sample stands by "
@@ -315,6 +315,11 @@ def share(found: Share) -> str:
 def difference(found: Paired) -> str:
     low, high = found.difference.low, found.difference.high
     return f"{found.difference.value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def chance(p: float) -> str:
+    """A p value; the least number a float holds is about 1e-308."""
+    return f"{p:.2g}" if p else "< 1e-300"
 
 
 def number(value: float) -> str:

@@ -19,7 +19,7 @@ caption{text-align:left;padding:.2rem 0}th,td{padding:.3rem .6rem;text-align:rig
 vertical-align:top}thead th{background:var(--tint);vertical-align:bottom}
 th:first-child,.words th,.words td{text-align:left}
 td,tbody th{white-space:nowrap}.words td,.words tbody th{white-space:normal}
-.words td{overflow-wrap:anywhere;min-width:6rem}.words td:nth-child(n+5):last-child{min-width:15rem}
+.words td{overflow-wrap:anywhere;min-width:7rem}.words td:nth-child(n+5):last-child{min-width:15rem}
 code{font-size:.8rem;overflow-wrap:anywhere}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));
 gap:1.2rem;align-items:start}

@@ -69,6 +69,16 @@ def test_an_option_may_rest_on_what_was_told() -> None:
     assert choose_option("Is it Lyme disease?", {"A": "yes", "B": "no"}, [fact]).option is None
 
 
+def test_options_without_a_word_that_means_something_have_no_support() -> None:
+    passage = Evidence(
+        id="p1", kind="passage", content="A statement about the knee. I and III are not said.",
+        source=Source(kind="document", name="book"),
+    )  # fmt: skip
+    options = {"A": "I only", "B": "and", "C": "I and III", "D": "knee statement"}
+    assert choose_option("Which is true of the knee?", options, [passage]).option in {None, "D"}
+    assert choose_option("Which is true?", {"A": "I", "B": "and"}, [passage]).option is None
+
+
 @pytest.mark.parametrize(
     ("question", "asks"),
     [

@@ -10,7 +10,8 @@ import pytest
 
 from polyclinic.core.case import Case, Image, Visit
 from polyclinic.core.errors import InputError
-from polyclinic.evals.leakage import FILE, HeldBack, Leakage, held_back, leakages
+from polyclinic.evals.leakage import FILE, HeldBack, Leakage, held_back, leakages, sentences_of
+from polyclinic.evals.plan import Written
 from polyclinic.evals.sample import Letter, Sample
 from polyclinic.knowledge.encoders.radiomics import Radiomics
 from polyclinic.knowledge.index.build import Plan, build_index
@@ -55,7 +56,7 @@ def test_a_planted_item_is_found_by_no_search_and_reported(store: Joined, tmp_pa
     found = {hit.passage.id for hit in without.search(query)}
     assert not found & {"planted", "abstract", "own"}
     assert "harmless" in found
-    (told,) = leakages([tmp_path])
+    (told,) = leakages(tmp_path)
     assert {each.passage: each.samples for each in told.held_back} == {
         "abstract": ("one",), "own": (), "planted": ("one",),
     }  # fmt: skip
@@ -68,7 +69,7 @@ def test_the_whole_set_counts_and_repeated_questions_are_told(store: Joined, tmp
     held_back(
         store, "quiz", [sample("one"), sample("two"), sample("three", "Is it raining in the north today?")], tmp_path
     )
-    (told,) = leakages([tmp_path])
+    (told,) = leakages(tmp_path)
     assert told.repeated == (("one", "two"),)
     assert {name for each in told.held_back for name in each.samples} == {"one", "three", "two"}
 
@@ -76,19 +77,39 @@ def test_the_whole_set_counts_and_repeated_questions_are_told(store: Joined, tmp
 def test_several_benchmarks_stand_beside_each_other(store: Joined, tmp_path: Path) -> None:
     for name in ("b", "a", "b"):
         held_back(store, name, [sample()], tmp_path)
-    assert [told.benchmark for told in leakages([tmp_path, tmp_path / "none"])] == ["a", "b"]
+    assert [told.benchmark for told in leakages(tmp_path)] == ["a", "b"]
+
+
+def test_runs_that_held_back_something_else_are_told_apart(store: Joined, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "same", "other", "unsaid")]
+    plan = Written(limit=None, epochs=1, shard=(1, 1), seed=0, sets={"quiz": "x"}, arms={"quiz, embedded": "somebody"})
+    for folder in folders:
+        folder.mkdir()
+        plan.write(folder)
+    for folder in folders[:2]:
+        held_back(store, "quiz", [sample()], folder)
+    held_back(Joined(shipped_index()), "quiz", [sample()], folders[2])
+    own, other = (leakages(folder)[0].sentence for folder in folders[1:3])
+    assert sentences_of(folders[:2]) == (own,)
+    assert sentences_of(folders) == (
+        f"{folders[0]}: {own}", f"{folders[2]}: {other}",
+        f"{folders[3]}: quiz: what was held back is not in leakage.json; type the same polyclinic eval run again to "
+        "have it written.",
+    )  # fmt: skip
+    plan.model_copy(update={"arms": {"quiz, embedded": ""}}).write(folders[3])
+    assert sentences_of(folders[3:]) == ()
 
 
 def test_a_question_that_the_prompts_hold_is_told(store: Joined, tmp_path: Path) -> None:
     asked = "An honest abstention is better than a guess, is it not?"
     held_back(store, "quiz", [sample("one", asked)], tmp_path)
-    assert leakages([tmp_path])[0].prompts == ("one",)
+    assert leakages(tmp_path)[0].prompts == ("one",)
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("[{]")
     with pytest.raises(InputError, match=r"what a run wrote in .*leakage.json"):
-        leakages([tmp_path])
+        leakages(tmp_path)
 
 
 def test_an_explanation_that_tells_the_answer_is_held_back(store: Joined, tmp_path: Path) -> None:
@@ -106,7 +127,7 @@ def test_a_run_does_not_change_its_index(store: Joined, tmp_path: Path) -> None:
 def test_pictures_that_share_a_question_repeat_nothing(store: Joined, tmp_path: Path) -> None:
     shown = [sample(name).case.model_copy(update={"images": (Image(path=f"{name}.png"),)}) for name in "ab"]
     held_back(store, "quiz", [Sample(case=case, target=Letter(letter="A"), group=case.id) for case in shown], tmp_path)
-    (told,) = leakages([tmp_path])
+    (told,) = leakages(tmp_path)
     assert told.repeated == ()
     assert "no passage says nearly the same" not in told.sentence
 
@@ -151,7 +172,7 @@ def test_a_picture_of_the_set_is_held_back_of_a_store_of_pictures(tmp_path: Path
     ]
     without = held_back(store, "quiz", items, tmp_path)
     assert [held.label for held in without.held_back()] == ["inside"]
-    (told,) = leakages([tmp_path])
+    (told,) = leakages(tmp_path)
     assert (told.pictures, [(each.picture, each.samples) for each in told.held_back]) == (1, [(True, ("shown",))])
     assert ", 1 of their pictures with those of the store: 1 picture of 1 of the samples was held back" in told.sentence
 

@@ -49,7 +49,7 @@ def test_the_whole_holds_every_row_and_every_trace(shards: list[Path], tmp_path:
     assert rows == parts
     for row in rows:
         assert row.arm == "majority" or verify_run(out / row.said.trace) > 3
-    assert leakages([out]) == leakages(shards)
+    assert leakages(out) == leakages(shards[0]) != ()
     log = read_eval_log(newest_logs(out)["pubmedqa-majority"])
     assert log.results is not None
     right = sum(row.outcome == "right" for row in rows if row.arm == "majority") / 11
@@ -98,6 +98,17 @@ def test_shards_of_other_arms_or_another_leakage_are_refused(shards: list[Path],
     (copies[2] / "leakage.json").write_text("[]")
     with pytest.raises(InputError, match=r"with another leakage; name the shards of one run"):
         merge(copies, tmp_path / "out")
+
+
+def test_shards_that_all_lack_a_log_are_not_finished(shards: list[Path], tmp_path: Path) -> None:
+    copies = [tmp_path / folder.name for folder in shards]
+    for folder, copy in zip(shards, copies, strict=True):
+        shutil.copytree(folder, copy)
+        for log in copy.glob("logs/*embedded*.eval"):
+            log.unlink()
+    with pytest.raises(InputError, match=r"finished shards; got .*, with no whole log of pubmedqa, embedded; type the"):
+        merge(copies, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_runs_of_two_plans_are_not_read_as_one(shards: list[Path], data: Path, tmp_path: Path) -> None:

@@ -106,6 +106,12 @@ def test_runs_without_a_team_and_files_that_are_no_table_are_told(data: Path, tm
     run([benchmark("pubmedqa")], ["majority"], data, tmp_path / "out", Settings(), Plan(limit=2))
     with pytest.raises(InputError, match=r"by the arm team or by tool:NAME; got none in .*out; leave that run out"):
         reliability([tmp_path / "out"])
+    share = '{"right": 9, "n": 7, "low": 0.9, "high": 0.2}'
+    (tmp_path / "t.json").write_text(f'{{"engine": "e", "benchmarks": [], "roles": {{"r": {{"text": {share}}}}}}}')
+    with pytest.raises(
+        InputError, match=r"got Value error, 9 right of 7, 0.9 to 0.2, is no share in its interval; make"
+    ):
+        read_reliability(tmp_path / "t.json")
     (tmp_path / "t.json").write_text('{"engine": 3}')
     with pytest.raises(InputError, match=r"a table of reliability in .*; make one: type polyclinic eval reliability"):
         read_reliability(tmp_path / "t.json")

@@ -91,6 +91,11 @@ def test_several_comparisons_are_adjusted_within_a_benchmark() -> None:
     assert found[1].adjusted_p == pytest.approx(3 * found[1].test.p)
 
 
+def test_a_p_that_no_float_can_hold_is_not_nought() -> None:
+    rows = [row(f"s{n}", "right" if arm == "a" else "wrong", arm=arm) for arm in "ab" for n in range(1100)]
+    assert "| 1,100 | 0 | < 1e-300 | < 1e-300 |" in page(rows)
+
+
 def test_a_sample_that_is_there_twice_is_told() -> None:
     with pytest.raises(
         InputError, match=r"each sample of quiz once for the arm one; got s1 twice; name each shard once"

@@ -24,8 +24,9 @@ from polyclinic.core.settings import Budget, Settings
 from polyclinic.evals.arms import Majority
 from polyclinic.evals.benchmarks.table import benchmark
 from polyclinic.evals.logs import LOGS, rows_of, unfinished
+from polyclinic.evals.merge import merge
 from polyclinic.evals.outcomes import Row, Said
-from polyclinic.evals.plan import only_run
+from polyclinic.evals.plan import only_run, said_of
 from polyclinic.evals.results import by_arm
 from polyclinic.evals.run import RUNS, Plan, chosen, run
 from polyclinic.evals.sample import Answer, Sample
@@ -39,6 +40,7 @@ pytestmark = [
 ]
 
 ARMS = ("embedded", "majority", "random")
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 PUBMEDQA = benchmark("pubmedqa")
 
 
@@ -168,6 +170,24 @@ def test_teams_of_a_served_model_are_counted_with_what_they_cost(data: Path, tmp
     assert all(row.said.confidence is not None for row in rows)
 
 
+def test_two_models_are_not_one_arm(data: Path, tmp_path: Path, server: Any) -> None:
+    def asked_of_both(out: str, part: int = 1, parts: int = 1) -> list[Row]:
+        plan = Plan(limit=4, shard=(part, parts))
+        return run([PUBMEDQA], ["single"], data, tmp_path / out, Settings(engine=server.url), plan)
+
+    server.configure(latency_s=0.0)
+    asked_of_both("out")
+    asked_of_both("one", 1, 2)
+    assert said_of([tmp_path / "out"]) == ("Asked of vllm/double: single.",)
+    server.configure(models=["another"])
+    with pytest.raises(InputError, match="another model"):
+        asked_of_both("out")
+    asked_of_both("two", 2, 2)
+    for together in (rows_of, lambda folders: merge(folders, tmp_path / "whole")):
+        with pytest.raises(InputError, match=r"another arm \(pubmedqa, single\)"):
+            together([tmp_path / "one", tmp_path / "two"])
+
+
 def test_what_a_server_does_wrong_is_an_outcome_of_its_own(data: Path, tmp_path: Path, server: Any) -> None:
     server.configure(fault_from={"index": 0, "count": 1000, "kind": "malformed"}, latency_s=0.0)
     (row,) = run([PUBMEDQA], ["team"], data, tmp_path, Settings(engine=server.url), Plan(limit=1))
@@ -226,8 +246,12 @@ def test_a_second_run_into_a_folder_that_is_being_written_is_refused(data: Path,
     [
         (ZeroDivisionError("an invented bug"), r"an invented bug"),
         (
+            StorageError(expected="room and permission to write x", got="nothing", fix="type --runs"),
+            r"room and permission to write x; got nothing; free some space, then type the same command",
+        ),
+        (
             OSError(28, "No space left on device"),
-            r"at the sample pubmedqa-10\d\d of pubmedqa, arm majority; got No",
+            r"room and permission for a run in \S+/majority/pubmedqa-10\d\d-1; got No space left .*; free some",
         ),
     ],
 )
@@ -238,9 +262,9 @@ def test_what_breaks_in_an_arm_is_told_as_what_it_is(
         raise raised
 
     monkeypatch.setattr(Majority, "answer", answer)
-    with pytest.raises((ZeroDivisionError, StorageError), match=shown):
+    with pytest.raises((ZeroDivisionError, StorageError), match=shown) as stopped:
         asked(data, tmp_path, arms=("majority",), limit=1)
-    (note,) = raised.__notes__
+    (note,) = stopped.value.__notes__
     assert re.fullmatch(r"at the sample pubmedqa-10\d\d of pubmedqa, arm majority", note)
     monkeypatch.undo()
     assert len(asked(data, tmp_path, arms=("majority",), limit=1)) == 1
@@ -275,11 +299,20 @@ def test_no_arm_is_asked_where_another_cannot_be(data: Path, tmp_path: Path) -> 
     for arm, told in (
         ("tool:nosuch", "expected one of the tools"),
         ("tool:nuclei", "a benchmark of pictures"),
+        ("brightness", "pictures with the same options each, for the arm brightness; got pubmedqa, which is none"),
         ("self-consistency", "the arms team and single"),
     ):
         with pytest.raises(InputError, match=told):
             asked(data, tmp_path / "out", arms=("majority", arm), limit=2)
         assert not (tmp_path / "out").exists()
+
+
+def test_an_arm_that_would_be_silent_on_every_sample_is_refused(data: Path, tmp_path: Path) -> None:
+    for set_name, arms in (("agentclinic", ("majority", "random", "constant")), ("bioasq-list", ("majority",))):
+        for arm in arms:
+            with pytest.raises(InputError, match=rf"for the arm {arm}; got {set_name}, which is none; leave the arm"):
+                run([benchmark(set_name)], [arm], FIXTURES, tmp_path / "out", Settings(), Plan())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_found_no_server_does_not_own_its_folder(data: Path, tmp_path: Path) -> None:
@@ -317,6 +350,44 @@ def test_a_damaged_log_is_told_with_what_to_type(data: Path, tmp_path: Path) -> 
         rows_of([tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda log: log.samples[0].metadata["polyclinic"].pop("arm"), "arm: Field required"),
+        (lambda log: log.samples[0].metadata.pop("polyclinic"), "polyclinic: is not there"),
+        (lambda log: log.samples.pop(), "3 of 4 samples"),
+    ],
+)
+def test_a_log_that_holds_something_else_is_told(data: Path, tmp_path: Path, change: Any, told: str) -> None:
+    from inspect_ai.log import read_eval_log, write_eval_log
+
+    asked(data, tmp_path, arms=("majority",), limit=4)
+    (place,) = map(str, (tmp_path / LOGS).glob("*.eval"))
+    log = read_eval_log(place)
+    change(log)
+    write_eval_log(log, place)
+    with pytest.raises(InputError, match=rf"a whole log at \S+; got {told}; delete it, and type the same"):
+        rows_of([tmp_path])
+
+
+def test_a_person_who_has_seen_enough_gets_one_line_and_goes_on_later(data: Path, tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name("polyclinic"))
+    command = [program, "eval", "run", "pubmedqa", "--data", str(data), "--out", str(tmp_path), "--concurrency", "1"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it, for children too
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
+    assert child.stderr is not None
+    assert child.stderr.readline().startswith("pubmedqa, embedded: ")
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert not out
+    assert err.splitlines()[-1] == "polyclinic: interrupted; the same command resumes the run"
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "| embedded |" in done.stdout
+    assert unfinished(tmp_path) == ()
+
+
 def test_a_damaged_trace_is_told_with_what_to_delete(data: Path, tmp_path: Path) -> None:
     before = asked(data, tmp_path, arms=("embedded",), limit=3)
     trace = sorted((tmp_path / RUNS).glob("*/*/*/*/trace.jsonl"))[1]
@@ -325,6 +396,9 @@ def test_a_damaged_trace_is_told_with_what_to_delete(data: Path, tmp_path: Path)
         asked(data, tmp_path, arms=("embedded",), limit=3)
     sample = trace.parents[1]
     assert told.value.fix == f"delete {sample} and type the same command: that sample is asked anew"
+    trace.unlink()
+    with pytest.raises(TraceError, match=r"a readable trace at .*; got No such file or directory; delete \S+ and type"):
+        asked(data, tmp_path, arms=("embedded",), limit=3)
     shutil.rmtree(sample)
     after = asked(data, tmp_path, arms=("embedded",), limit=3)
     assert [row.outcome for row in after] == [row.outcome for row in before]
