@@ -16,6 +16,7 @@ from polyclinic.core.settings import Settings
 from polyclinic.evals.benchmarks.table import benchmark
 from polyclinic.evals.leakage import sentences_of
 from polyclinic.evals.logs import rows_of
+from polyclinic.evals.plan import asked_of
 from polyclinic.evals.report.summary import summaries
 from polyclinic.evals.run import Plan, run
 from polyclinic.evals.tables import markdown
@@ -48,12 +49,12 @@ SETS: dict[str, tuple[str, ...]] = {
 
 HEAD = """# Results without a model
 
-Every real set of the data folder, whole, by every arm that needs no served model; the tables are those of
-`polyclinic eval report`. The embedded engine quotes, counts and measures; it does not reason, and most of these
-questions need that: it stands here as a floor. A trained tool on the pictures it was trained on measures nothing; the
-figures of its card stand beside it. Two things to keep in mind: BCCD's labels miss red cells, so that a constant count
-is as good as counting what can be seen; and nine numbers of a picture's brightness alone tell many films of the
-pneumonia set apart (the arm `brightness`).
+Every real set of the data folder, whole, by every arm that needs no served model (where there are options, `constant`
+would say what `majority` does); the tables are those of `polyclinic eval report`. The embedded engine quotes, counts
+and measures; it does not reason, and most of these questions need that: it stands here as a floor. A trained tool on
+the pictures it was trained on measures nothing; the figures of its card stand beside it. Two things to keep in mind:
+BCCD's labels miss red cells, so that a constant count is as good as counting what can be seen; and nine numbers of a
+picture's brightness alone tell many films of the pneumonia set apart (the arm `brightness`).
 
 Made by `python bench/results.py --data DIR --out RUNS --page docs/results.md`, {cores}.
 """
@@ -81,7 +82,9 @@ def page(names: list[str], out: Path, timed: list[tuple[str, str, int, float]], 
         "|---|---|---|---|",
         *(f"| {name} | {arm} | {n:,} | {seconds:,.1f} |" for name, arm, n, seconds in timed), "",
     ]  # fmt: skip
-    tables = markdown(summaries(rows), notes=sentences_of(folders)).removeprefix("# Evaluation\n")
+    tables = markdown(summaries(rows), notes=[*asked_of(folders), *sentences_of(folders)]).removeprefix(
+        "# Evaluation\n"
+    )
     return HEAD.format(cores="on a machine of two cores") + tables + "\n" + "\n".join(lines)
 
 
