@@ -181,6 +181,26 @@ def merge(
 
 
 @evals.command()
+def unpack(
+    benchmark: Annotated[str, typer.Argument(help="A benchmark whose pictures stand in its file.")],
+    data: Annotated[Path, typer.Option(help="The folder of the data sets, or the set's own.")],
+) -> None:
+    """Write the pictures that a benchmark's file holds to a folder beside it, where `eval run` looks for them."""
+    from ..evals.benchmarks.table import BENCHMARKS
+    from ..evals.benchmarks.table import benchmark as named
+
+    found = named(benchmark)
+    if found.unpack is None:
+        there = [name for name in BENCHMARKS if named(name).unpack]
+        raise InputError(
+            expected=f"a benchmark whose pictures stand in its file: {' or '.join(there)}", got=benchmark,
+            fix="type polyclinic eval run: its pictures are files already, or it has none",
+        )  # fmt: skip
+    path = found.at(data)
+    typer.echo(f"{found.unpack(path):,} pictures beside {path}")
+
+
+@evals.command()
 def reliability(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="The table to write; the setting `reliability` names it to a clinic.")],

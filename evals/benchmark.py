@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pydantic import ValidationError
+
 from ..core.errors import InputError
 from .sample import Sample
 
@@ -19,7 +21,8 @@ class Benchmark:
 
     `samples` reads the published format from a file or folder and raises InputError for anything else; `place` is
     where that lies in a folder of data sets; `published_as` says what the user must get and from whom. `tried` tells
-    whether it was ever run on the published set, or on a file in its format only.
+    whether it was ever run on the published set, or on a file in its format only. `unpack` writes pictures that stand
+    in the published file beside it, where they are looked for, and says how many.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Benchmark:
     place: str
     samples: Callable[[Path], Iterator[Sample]]
     tried: bool = True
+    unpack: Callable[[Path], int] | None = None
 
     def at(self, data: Path) -> Path:
         """Where the set lies: `data`/`place`, or `data` itself where that is the set. Raises InputError."""
@@ -51,7 +55,21 @@ class Benchmark:
 def unreadable(path: Path, expected: str, error: Exception) -> InputError:
     """The error for a file that is not in its published format."""
     return InputError(
-        expected=f"{expected} in {path.name}",
-        got=f"{type(error).__name__}: {str(error)[:80]}",
-        fix="name the file as it is published",
+        expected=f"{expected} in {path.name}", got=_in_words(error)[:120], fix="name the file as it is published"
     )
+
+
+def _in_words(error: Exception) -> str:
+    """What is wrong with a record, without Python's own words for it."""
+    if isinstance(error, KeyError):
+        return f"no field {error.args[0]!r}"
+    if isinstance(error, IndexError):
+        return "fewer entries than it refers to"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value of another kind than is published (a list, a text or a mapping where it should not be)"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join([*map(str, first["loc"][:2]), first["msg"]])
+    return str(error)

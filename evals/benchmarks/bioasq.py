@@ -28,7 +28,7 @@ from ...core.case import Case
 from ...core.errors import InputError
 from ..benchmark import Benchmark, unreadable
 from ..sample import Answer, Answers, Letter, Sample
-from .records import YES_NO, Record, json_of, letter_for, samples_of, telling
+from .records import YES_NO, Record, json_of, letter_for, samples_of, telling, texts
 
 EXPECTED = "BioASQ questions"
 ENDING = "_golden.json"
@@ -52,7 +52,7 @@ def samples(path: Path, kind: str) -> Iterator[Sample]:
 def _questions(path: Path) -> Iterator[Record]:
     found = json_of(path, EXPECTED)
     if not isinstance(found, dict) or not isinstance(found.get("questions"), list):
-        raise unreadable(path, EXPECTED, TypeError("no list of questions"))
+        raise unreadable(path, EXPECTED, ValueError("no list of questions"))
     for number, question in enumerate(found["questions"], 1):
         yield f"question {number}", question
 
@@ -64,7 +64,7 @@ def _made(kind: str, batch: str, record: dict[str, Any]) -> Iterator[Sample]:
         return
     options = YES_NO if kind == "yesno" else {}
     case = Case(id=f"bioasq-{record['id']}", question=record["body"], options=options)
-    pmids = dict.fromkeys(str(link).rstrip("/").rsplit("/", 1)[-1] for link in record["documents"])
+    pmids = dict.fromkeys(str(link).rstrip("/").rsplit("/", 1)[-1] for link in texts(record["documents"]))
     yield Sample(
         case=case,
         target=_target(kind, record["exact_answer"]),
@@ -78,7 +78,7 @@ def _made(kind: str, batch: str, record: dict[str, Any]) -> Iterator[Sample]:
 def _target(kind: str, exact: Any) -> Letter | Answer | Answers:
     if kind == "yesno":
         return letter_for(YES_NO, exact)
-    items = tuple(_names(item) for item in exact)
+    items = () if isinstance(exact, str) else tuple(_names(item) for item in exact)
     if not items or not all(items):
         raise ValueError(f"no answer in {exact!r}")
     return Answers(items=items) if kind == "list" else Answer(accepted=tuple(name for item in items for name in item))

@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from ...core.case import Case, Image
@@ -40,7 +41,7 @@ TASKS = "dx_by_dicoms.json"
 STAGES = {"init": "first answer", "stage1": "criterion", "stage1.5": "own criterion", "stage2": "body part",
           "stage3": "measurement", "stage4": "last answer"}  # fmt: skip
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-OPTION = re.compile(r"\(([a-z])\)\s*", re.IGNORECASE)
+OPTION = re.compile(r"(?<!\S)\(([a-z])\)\s*", re.IGNORECASE)
 
 
 def samples(path: Path) -> Iterator[Sample]:
@@ -57,7 +58,7 @@ def _pictures(path: Path) -> dict[str, list[str]]:
     """The names of pictures by task; both name files, so that they must be plain."""
     found = json_of(path, EXPECTED)
     if not isinstance(found, dict) or not found:
-        raise unreadable(path, EXPECTED, TypeError("no pictures by task"))
+        raise unreadable(path, EXPECTED, ValueError("no pictures by task"))
     for task, names in found.items():
         if not isinstance(names, list) or not all(
             isinstance(name, str) and PLAIN.fullmatch(name) for name in (task, *names)
@@ -72,7 +73,7 @@ def _stages(path: Path, task: str, dicom: str) -> Iterator[Record]:
     for stage in STAGES:
         files = sorted((path / "qa" / task / "path1" / stage).glob(f"*/{dicom}.json"))
         if not files and stage == "init":
-            raise unreadable(path / TASKS, EXPECTED, FileNotFoundError(f"no first step of {dicom} in {task}"))
+            raise unreadable(path / TASKS, EXPECTED, ValueError(f"no first step of {dicom} in {task}"))
         for file in files[:1]:
             record = json_of(file, EXPECTED)
             if stage == "init":
@@ -119,12 +120,18 @@ def _drawn(path: Path, name: str) -> Image:
 
 
 def asked(question: str) -> tuple[str, dict[str, str]]:
-    """A question without its options, and these. Raises ValueError for one that has no two."""
-    text, *found = OPTION.split(question)
-    options = {letter.upper(): option.strip(" ,;\n") for letter, option in zip(found[::2], found[1::2], strict=True)}
-    if len(options) < 2 or len(options) != len(found) // 2:
-        raise ValueError(f"{len(found) // 2} options in the question")
-    return re.sub(r"\s*Options?:\s*$", "", text.strip()), options
+    """A question without its options, and these: what follows (a), (b), … in that order. Raises ValueError for one that
+    has no two."""
+    options: dict[str, str] = {}
+    marks: list[re.Match[str]] = []
+    for mark in OPTION.finditer(question):
+        if mark[1].upper() == ascii_uppercase[len(marks)]:
+            marks.append(mark)
+    for mark, end in zip(marks, [*(mark.start() for mark in marks[1:]), len(question)], strict=False):
+        options[mark[1].upper()] = question[mark.end() : end].strip(" ,;\n")
+    if len(options) < 2:
+        raise ValueError(f"{len(options)} options in the question")
+    return re.sub(r"\s*Options?:\s*$", "", question[: marks[0].start()].strip()), options
 
 
 BENCHMARK = Benchmark(

@@ -10,8 +10,9 @@ tab-separated table, content invented:
     department="Kitchen", "perceptual granularity"=image, modality=Photography
 
 Traps: `category` is the label, mostly the text of the right option: it is not read. `answer` stands in the validation
-table only. Pictures stand in the table, 9 GB of base64: `unpack` writes them to `images` once. Crops of one picture and
-pictures of one patient cannot be told: every row is a group of its own, and intervals are too narrow for that.
+table only. Pictures stand in the table, 9 GB of base64: `polyclinic eval unpack gmai_mmbench --data DIR` writes them to
+`images` once. Crops of one picture and pictures of one patient cannot be told: every row is a group of its own unless
+it shows another's picture again, and intervals are too narrow for that.
 
 Not run on the published set: columns are those that VLMEvalKit and others' loaders read, and the loader is tested on a
 table in that format.
@@ -37,22 +38,17 @@ def samples(path: Path) -> Iterator[Sample]:
     return samples_of(path, tables.table(path, EXPECTED), partial(_made, path.parent), EXPECTED)
 
 
-def unpack(path: Path) -> int:
-    """Write the pictures of the table to `images` beside it; how many."""
-    return tables.unpack(path, EXPECTED)
-
-
 def _made(folder: Path, row: dict[str, str]) -> Iterator[Sample]:
     case = Case(
         id=case_id("gmai", row["index"]),
         question=row["question"],
         options=tables.options_in(row),
-        images=(tables.picture_of(folder, row),),
+        images=tables.pictures_of(folder, row),
     )
     yield Sample(
         case=case,
         target=chosen(case.options, row["answer"].strip()),
-        group=case.id,
+        group=case_id("gmai", tables.shown_in(row)),
         facets={
             "department": row["department"],
             "modality": row["modality"],
@@ -68,8 +64,9 @@ BENCHMARK = Benchmark(
     licence="Apache 2.0 (sources keep their own)",
     citation="Chen et al., GMAI-MMBench: A Comprehensive Multimodal Evaluation Benchmark Towards General Medical AI, "
     "NeurIPS 2024 Datasets and Benchmarks, arXiv:2408.03361",
-    published_as="GMAI_mm_bench_VAL.tsv of GMAI-MMBench, its pictures unpacked (hub: OpenGVLab/GMAI-MMBench)",
+    published_as="GMAI_mm_bench_VAL.tsv of GMAI-MMBench (hub: OpenGVLab/GMAI-MMBench)",
     place="gmai_mmbench/GMAI_mm_bench_VAL.tsv",
     samples=samples,
     tried=False,
+    unpack=partial(tables.unpack, expected=EXPECTED),
 )

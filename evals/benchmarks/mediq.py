@@ -28,7 +28,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Sample
-from .records import case_id, chosen, lines, samples_of, telling
+from .records import case_id, chosen, lines, samples_of, telling, texts
 
 EXPECTED = "MediQ records"
 
@@ -43,14 +43,14 @@ def _made(record: dict[str, Any]) -> Iterator[Sample]:
         id=case_id("mediq", record["id"]),
         question=record["question"],
         options=record["options"],
-        context=tuple(text for text in record["context"][:1] if text.strip()),
+        context=tuple(text for text in texts(record["context"])[:1] if text.strip()),
     )
-    facts = [re.sub(r"^\d+\.\s*", "", fact).strip() for fact in record["facts"]]
+    facts = [re.sub(r"^\d+\.\s*", "", fact).strip() for fact in texts(record["facts"])]
     yield Sample(
         case=case,
         target=chosen(case.options, record["answer_idx"]),
         group=case.id,
-        facets={"specialty": next(iter(record["patient"]["specialties"]), "none")},
+        facets={"specialty": next(iter(texts(record["patient"]["specialties"])), "none")},
         gives_away=telling(record.get("explanation")),
         known={f"fact {number:02}": fact for number, fact in enumerate(facts, 1) if fact},
     )

@@ -36,6 +36,8 @@ def samples(path: Path) -> Iterator[Sample]:
 def _made(record: dict[str, Any]) -> Iterator[Sample]:
     options = lettered(record[name] for name in ("opa", "opb", "opc", "opd"))
     case = Case(id=case_id("medmcqa", record["id"]), question=record["question"], options=options)
+    if record["cop"] not in LETTERS:
+        raise ValueError(f"cop {record['cop']} is none of {', '.join(map(str, LETTERS))}")
     yield Sample(
         case=case,
         target=Letter(letter=LETTERS[record["cop"]]),

@@ -10,12 +10,14 @@ shape of a row, content invented:
 
 Points are (x, y) in px. Traps: `count`, `bbox` and `classification` tell the answer: none is part of a case. A count
 that is not the number of points is refused. A row without points counts too: nothing is there. Rows of one picture are
-one group; rows have no ids, a sample is called by its line. A point is found by a box around it, of those that the
-claims of an answer cite: what else points to a place, an answer here does not have.
+one group; rows have no ids, a sample is called by its line. All rows of the card are called "train", and a model that
+was tuned on the set has seen them: the authors' own test items (`instruction_dataset/multi-task-test.jsonl`) are not
+read. `label` is a facet; the question says "normal sperm" where the set writes "normal". A point is found by a box
+around it, of those that the claims of an answer cite: what else points to a place, an answer here does not have.
 
 Not run on the published set: columns are those of the authors' card (hub: SimulaMet/MedMultiPoints), which are Arrow
 files; read is what `datasets` writes of them with `to_json` less the pictures, and these as the card's snippet saves
-them, `MedMultiPoints-images/SHA256.jpg`. The loader is tested on a file in that format.
+them, `MedMultiPoints-images/SHA256.jpg` or `.png`. The loader is tested on a file in that format.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from .records import Record, lines, picture, samples_of
 
 EXPECTED = "MedMultiPoints rows"
 PICTURES = "MedMultiPoints-images"
+LABELS = {"normal": "normal sperm", "pinhead": "pinhead sperm", "cluster": "sperm cluster", "polyps": "polyp"}
+"""What is asked for by what the set writes, where that says too little."""
 
 
 def samples(path: Path) -> Iterator[Sample]:
@@ -53,17 +57,19 @@ def _made(pictures: Path, named: tuple[int, dict[str, Any]]) -> Iterator[Sample]
     outside = [point for point in points if not (0 <= point[0] <= width and 0 <= point[1] <= height)]
     if outside:
         raise ValueError(f"the point {outside[0]} is not on a picture of {width} × {height}")
-    label = row["label"].strip()
+    label = LABELS.get(row["label"].strip(), row["label"].strip())
+    name = row["image_sha256"]
+    ending = next((ending for ending in (".jpg", ".png") if (pictures / f"{name}{ending}").is_file()), ".jpg")
     case = Case(
         id=f"medmultipoints-{number:05}",
         question=f"Point to every {label} in the image. How many are there?",
-        images=(picture(pictures, f"{row['image_sha256']}.jpg"),),
+        images=(picture(pictures, f"{name}{ending}"),),
     )
     yield Sample(
         case=case,
         target=Points(points=tuple((label, point) for point in points)),
-        group=row["image_sha256"],
-        facets={"label": label, "organ": row["organ"]},
+        group=name,
+        facets={"label": row["label"].strip(), "organ": row["organ"]},
     )
 
 

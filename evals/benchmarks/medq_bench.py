@@ -10,7 +10,8 @@ row of the tab-separated table, content invented:
 judges, are left out.
 
 Not run on the published set: columns are those that its loader in VLMEvalKit reads (medqbench_mcq.py), and the loader
-here is tested on a table in that format. Pictures are read by `image_path`, or after `unpack` from `images`.
+here is tested on a table in that format. Where the table holds pictures, `polyclinic eval unpack medq_bench --data DIR`
+writes them to `images`; else `image_path` names them.
 """
 
 from __future__ import annotations
@@ -34,24 +35,18 @@ def samples(path: Path) -> Iterator[Sample]:
     return samples_of(path, tables.table(path, EXPECTED), partial(_made, path.parent), EXPECTED)
 
 
-def unpack(path: Path) -> int:
-    """Write the pictures of a table that holds them to `images` beside it; how many."""
-    return tables.unpack(path, EXPECTED)
-
-
 def _made(folder: Path, row: dict[str, str]) -> Iterator[Sample]:
-    image = tables.picture_of(folder, row)
     case = Case(
         id=case_id("medqbench", row["index"]),
         question=row["question"],
         options=tables.options_in(row),
-        images=(image,),
+        images=tables.pictures_of(folder, row),
     )
     answer = row["answer"].strip().upper()
     yield Sample(
         case=case,
         target=chosen(case.options, NUMBERED.get(answer, answer)),
-        group=(row.get("image_path") or "").strip() or case.id,
+        group=(row.get("image_path") or "").strip() or case_id("medqbench", tables.shown_in(row)),
         facets={"modality": (row.get("modality") or "").strip() or "unknown"},
     )
 
@@ -67,4 +62,5 @@ BENCHMARK = Benchmark(
     place="medq_bench/medqbench_QA_test.tsv",
     samples=samples,
     tried=False,
+    unpack=partial(tables.unpack, expected=EXPECTED),
 )

@@ -8,9 +8,11 @@ arXiv:2505.11852. CC BY 4.0. The shape of a record, content invented:
                   <|object_ref_start|>Spoon<|object_ref_end|>.", "answer": [91, 52, 229, 258], "size": [336, 336]}
 
 The box is (x1, y1, x2, y2) in px of a picture of 336 × 336, or of `size` in the task "multi_view". On which of the
-pictures it lies is not published, and the published evaluation compares boxes alone: so do samples here, and "the first
-image" of a target means the one that the question asks for. The markup of the question is taken off. An answer's boxes
-are those of the evidence that its claims cite; several are not one, so all but the right one count as false.
+pictures it lies stands, if anywhere, in the words of the question (of several views and of two kinds of pictures it
+does, of a named thing it does not), and the published evaluation compares boxes alone: so do samples here, and "the
+first image" of a target means the one that the question asks for. The folder MedSG-Train is never read. The markup of
+the question is taken off. An answer's boxes are those of the evidence that its claims cite; several are not one, so all
+but the right one count as false.
 
 Not run on the published set: fields and coordinates are those that the authors' evaluation reads and that results of it
 show (github.com/XavierSylus/MedSG-Bench, a copy), and the loader is tested on files in that format.
@@ -38,12 +40,17 @@ REFERENCE = re.compile(r"<\|object_ref_start\|>(.*?)<\|object_ref_end\|>")
 
 
 def samples(path: Path) -> Iterator[Sample]:
-    """The samples of the files `Task1.json` to `Task8.json` of a folder, file by file in the order of their names."""
-    files = sorted(path.glob("*.json"))
+    """The samples of the files `Task1.json` to `Task8.json`, file by file in the order of their names; they lie in a
+    folder or in the one called `MedSG-Bench` in it, as on the hub."""
+    folder = path / "MedSG-Bench" if (path / "MedSG-Bench").is_dir() else path
+    files = sorted(folder.glob("Task[1-8].json"))
     if not files:
-        raise InputError(expected=f"files Task*.json in {path.name}", got="none", fix="name the folder MedSG-Bench")
+        raise InputError(
+            expected=f"files Task1.json to Task8.json in {path.name} or {path.name}/MedSG-Bench", got="none",
+            fix="name the folder MedSG-Bench",
+        )  # fmt: skip
     for file in files:
-        yield from samples_of(file, _numbered(file), partial(_made, path, file.stem), EXPECTED)
+        yield from samples_of(file, _numbered(file), partial(_made, folder, file.stem), EXPECTED)
 
 
 def _numbered(path: Path) -> Iterator[Record]:
@@ -84,7 +91,7 @@ BENCHMARK = Benchmark(
     task="boxes",
     licence="CC BY 4.0",
     citation="Yue et al., MedSG-Bench: A Benchmark for Medical Image Sequences Grounding, 2025, arXiv:2505.11852",
-    published_as="the test records Task1.json to Task8.json and their pictures (hub: MedSG-Bench/MedSG-Bench)",
+    published_as="MedSG-Bench/Task1.json to Task8.json, each TaskN.zip unpacked beside (hub: MedSG-Bench/MedSG-Bench)",
     place="MedSG-Bench",
     samples=samples,
     tried=False,

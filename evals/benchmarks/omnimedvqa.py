@@ -9,7 +9,8 @@ of a record, content invented:
      "option_A": "A fork", "option_B": "A spoon", "option_C": "A cup", "option_D": "A plate",
      "modality_type": "Photography"}
 
-The right letter is that of the one option that reads like `gt_answer`; a record where none or two do is refused.
+The right letter is that of the one option that reads like `gt_answer`, with or without a full stop; records where none
+or two do are left out, and their number is told.
 
 Traps: `modality_type` answers the questions of type "Modality Recognition": a facet only. The path of a picture names
 its data set and sometimes its class: no path may be shown to a model. One file ("Chest CT Scan") calls the field
@@ -21,7 +22,8 @@ loader is tested on a file in that format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,8 @@ from typing import Any
 from ...core.case import Case
 from ...core.errors import InputError
 from ..benchmark import Benchmark
-from ..sample import Sample
-from .records import case_id, letter_for, listed, picture, samples_of
+from ..sample import Letter, Sample
+from .records import case_id, listed, picture, samples_of
 
 EXPECTED = "OmniMedVQA records"
 RECORDS = "QA_information/Open-access"
@@ -44,13 +46,21 @@ def samples(path: Path) -> Iterator[Sample]:
             expected=f"files {RECORDS}/*.json in {path.name}", got="none", fix="name the folder OmniMedVQA as unpacked"
         )
     ids: set[str] = set()
+    without: list[str] = []
     for file in files:
-        yield from samples_of(file, listed(file, EXPECTED), partial(_made, path), EXPECTED, ids)
+        yield from samples_of(file, listed(file, EXPECTED), partial(_made, path, without), EXPECTED, ids)
+    if without:
+        told = "polyclinic: OmniMedVQA: %s records are left out, the answer of each is none of its options: %s …"
+        logging.getLogger(__name__).warning(told, f"{len(without):,}", ", ".join(without[:3]))
 
 
-def _made(folder: Path, record: dict[str, Any]) -> Iterator[Sample]:
+def _made(folder: Path, without: list[str], record: dict[str, Any]) -> Iterator[Sample]:
     options = {letter: str(record.get(f"option_{letter}") or "").strip() for letter in "ABCD"}
     options = {letter: text for letter, text in options.items() if text}
+    right = _right(options, str(record["gt_answer"]).strip())
+    if right is None:
+        without.append(str(record["question_id"]))
+        return
     case = Case(
         id=case_id("omnimedvqa", record["question_id"]),
         question=record["question"],
@@ -59,7 +69,7 @@ def _made(folder: Path, record: dict[str, Any]) -> Iterator[Sample]:
     )
     yield Sample(
         case=case,
-        target=letter_for(case.options, record["gt_answer"]),
+        target=Letter(letter=right),
         group=record["image_path"],
         facets={
             "modality": record.get("modality_type") or record["modality"],
@@ -67,6 +77,15 @@ def _made(folder: Path, record: dict[str, Any]) -> Iterator[Sample]:
             "set": record["dataset"],
         },
     )
+
+
+def _right(options: Mapping[str, str], answer: str) -> str | None:
+    """The letter of the one option that reads `answer`, with and without its full stop; None for none or several."""
+    for read in (str.casefold, lambda text: text.casefold().removesuffix(".")):
+        letters = [letter for letter, option in options.items() if read(option) == read(answer)]
+        if letters:
+            return letters[0] if len(letters) == 1 else None
+    return None
 
 
 BENCHMARK = Benchmark(

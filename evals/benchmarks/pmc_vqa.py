@@ -14,14 +14,14 @@ Traps: `Caption` and `Answer` hold the answer: neither is part of a case. Option
 off. Figures of one paper are one group. Rows have no ids: a sample is called by its row.
 
 Not run on the published set: columns are those of the card (hub: xmcmic/PMC-VQA) and of the authors' loader, and the
-loader is tested on a file in that format. Pictures, `images.zip`, are unpacked to `images` beside the table; those of
-the second version may be in `figures`.
+loader is tested on a file in that format. Pictures are looked for in what their zips unpack to beside the table:
+`images` of the first version, `figures` of the second, and the folders `images` and `images2` in them or beside them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,14 +31,13 @@ from ..sample import Sample
 from .records import Record, chosen, picture, rows, samples_of
 
 EXPECTED = "PMC-VQA rows"
+FOLDERS = ("images", "figures", "images/images", "images/images2", "images2")
 
 
 def samples(path: Path) -> Iterator[Sample]:
     """The samples of `test.csv`, `test_clean.csv` or `test_2.csv`, in its order."""
-    pictures = next(
-        (path.parent / name for name in ("images", "figures") if (path.parent / name).is_dir()), path.parent
-    )
-    return samples_of(path, _numbered(path), partial(_made, pictures, path.stem), EXPECTED)
+    folders = [path.parent / name for name in FOLDERS if (path.parent / name).is_dir()] or [path.parent]
+    return samples_of(path, _numbered(path), partial(_made, folders, path.stem), EXPECTED)
 
 
 def _numbered(path: Path) -> Iterator[Record]:
@@ -46,11 +45,12 @@ def _numbered(path: Path) -> Iterator[Record]:
         yield name, (int(name.removeprefix("row ")), row)
 
 
-def _made(pictures: Path, table: str, named: tuple[int, dict[str, str]]) -> Iterator[Sample]:
+def _made(folders: Sequence[Path], table: str, named: tuple[int, dict[str, str]]) -> Iterator[Sample]:
     number, row = named
     options = {letter: re.sub(rf"^\s*{letter}\s*:", "", row[f"Choice {letter}"]).strip() for letter in "ABCD"}
     letter = (row.get("Answer_label") or row.get("Anwser_label") or row.get("Answer") or row["Anwser"]).strip()
     figure = row["Figure_path"].strip()
+    pictures = next((folder for folder in folders if (folder / figure).is_file()), folders[0])
     case = Case(
         id=f"pmcvqa-{table}-{number:06}",
         question=row["Question"],

@@ -23,7 +23,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark, unreadable
 from ..sample import Sample
-from .records import Record, json_of, letter_for, samples_of, telling
+from .records import Record, json_of, letter_for, samples_of, telling, texts
 
 OPTIONS = {"A": "yes", "B": "no", "C": "maybe"}
 EXPECTED = "PubMedQA records by PMID"
@@ -39,16 +39,15 @@ def samples(path: Path) -> Iterator[Sample]:
 
 def _by_pmid(path: Path) -> Iterator[Record]:
     records = json_of(path, EXPECTED)
-    try:
-        for pmid in sorted(records.keys(), key=int):
-            yield f"PMID {pmid}", (pmid, records[pmid])
-    except (AttributeError, ValueError) as error:
-        raise unreadable(path, EXPECTED, error) from error
+    if not isinstance(records, dict) or not all(pmid.isdecimal() for pmid in records):
+        raise unreadable(path, EXPECTED, ValueError("JSON, but no records by PMID"))
+    for pmid in sorted(records, key=int):
+        yield f"PMID {pmid}", (pmid, records[pmid])
 
 
 def _made(named: tuple[str, dict[str, Any]]) -> Iterator[Sample]:
     pmid, record = named
-    context = tuple(text for text in record["CONTEXTS"] if text.strip())
+    context = tuple(text for text in texts(record["CONTEXTS"]) if text.strip())
     case = Case(id=f"pubmedqa-{pmid}", question=record["QUESTION"], options=OPTIONS, context=context)
     yield Sample(
         case=case, target=letter_for(OPTIONS, record["final_decision"]), group=pmid, made_of=(pmid,),

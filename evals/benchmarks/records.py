@@ -38,7 +38,7 @@ def listed(path: Path, expected: str) -> Iterator[Record]:
     """The records of a JSON list. Raises InputError."""
     found = json_of(path, expected)
     if not isinstance(found, list):
-        raise unreadable(path, expected, TypeError(f"a JSON {type(found).__name__}, not a list"))
+        raise unreadable(path, expected, ValueError("JSON, but no list"))
     for number, record in enumerate(found, 1):
         yield f"record {number}", record
 
@@ -99,12 +99,12 @@ def samples_of(
 
 
 def _check(sample: Sample, ids: set[str]) -> None:
-    """Raise ValueError for an id that was there before, TypeError for what should be text and is not."""
+    """Raise ValueError for an id that was there before and for what should be text and is not."""
     if sample.id in ids:
         raise ValueError(f"{sample.id} was there before")
     texts = (sample.group, sample.asked_with, *sample.facets.values(), *sample.known.values(), *sample.gold)
     if not sample.group or not all(isinstance(text, str) for text in texts):
-        raise TypeError("a group, a facet or a fact that is no text")
+        raise ValueError("a group, a facet or a fact that is no text")
 
 
 def case_id(*parts: object) -> str:
@@ -136,6 +136,13 @@ def lettered(texts: Iterable[object]) -> dict[str, str]:
     """Options A, B, … in the order of the record. Raises ValueError for more than there are letters."""
     found = [str(text).strip() for text in texts]
     return dict(zip(ascii_uppercase[: len(found)], found, strict=True))
+
+
+def texts(listed: object) -> list[str]:
+    """A list of texts, as it is. Raises ValueError for anything else: a text would become its letters."""
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise ValueError(f"{str(listed)[:40]!r} where a list of texts is published")
+    return listed
 
 
 def telling(*texts: Any) -> tuple[str, ...]:

@@ -55,7 +55,9 @@ def _made(pictures: Path, records: list[Any], selected: dict[str, int]) -> Itera
     if len(patients) > 1:
         raise ValueError(f"two patients, {' and '.join(sorted(patients))}")
     case = two_visits(f"temmed-{which:04}-{question:02}", asked["VQA_question"], YES_NO, *images)
-    yield Sample(case=case, target=letter_for(YES_NO, asked["VQA_answer"]), group=patients.pop())
+    yield Sample(
+        case=case, target=letter_for(YES_NO, asked["VQA_answer"].strip().removesuffix(".")), group=patients.pop()
+    )
 
 
 BENCHMARK = Benchmark(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_a_run_prints_its_tables_and_they_can_be_had_again(data: Path, tmp_path:
     assert "exact p = 1" in again
 
 
+def test_pictures_in_a_table_are_unpacked_by_one_command(tmp_path: Path) -> None:
+    fixtures = Path(__file__).resolve().parents[1] / "evals" / "fixtures"
+    copy = shutil.copytree(fixtures / "gmai_mmbench", tmp_path / "gmai_mmbench", ignore=lambda *_: ["images"])
+    done = typed("unpack", "gmai_mmbench", "--data", str(tmp_path))
+    assert done.stdout == f"2 pictures beside {copy}/GMAI_mm_bench_VAL.tsv\n"
+    assert sorted(file.name for file in (copy / "images").iterdir()) == ["7.png", "8.png"]
+    told = str(typed("unpack", "pubmedqa", "--data", str(tmp_path)).exception)
+    assert "whose pictures stand in its file: gmai_mmbench or medq_bench; got pubmedqa" in told
+
+
 def test_a_plan_says_what_can_be_seen() -> None:
     assert "500 samples show a difference of 0.0" in typed("plan", "500").stdout
     few, many = (float(typed("plan", n).stdout.split("difference of ")[1].split()[0]) for n in ("100", "2000"))
@@ -83,6 +94,7 @@ def test_a_plan_says_what_can_be_seen() -> None:
         (["run", "pubmedqa", "--data", "nowhere", "--out", "o"], "which is no folder"),
         (["report", "nowhere"], "finished logs"),
         (["plan", "20"], "type a larger number of samples"),
+        (["run", "agentclinic", "--data", ".", "--out", "o"], "agentclinic_medqa.jsonl of AgentClinic"),
     ],
 )
 def test_what_cannot_be_run_is_told(
