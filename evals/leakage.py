@@ -59,18 +59,20 @@ class Leakage(Frozen):
     def sentence(self) -> str:
         """All of it in words."""
         shown = [passage for passage in self.held_back if passage.picture]
-        said = [passage for passage in self.held_back if not passage.picture]
-        found = " and ".join(
-            f"{_counted(own, one, many)} {len({name for each in own for name in each.samples}):,} of the samples"
-            for own, one, many in (
+        said = [passage for passage in self.held_back if passage.samples and not passage.picture]
+        own = len(self.held_back) - len(shown) - len(said)
+        groups = [
+            f"{_counted(group, one, many)} {len({name for each in group for name in each.samples}):,} of the samples"
+            for group, one, many in (
                 (said, "passage that says nearly the same as", "passages that say nearly the same as"),
                 (shown, "picture of", "pictures of"),
             )
-            if own
-        )
+            if group
+        ]
+        groups += [f"{own:,} passage{'s' if own > 1 else ''} of documents that samples are made of"] if own else []
         found = (
-            f"{found} {'was' if len(self.held_back) == 1 else 'were'} held back from every arm"
-            if found
+            f"{' and '.join(groups)} {'was' if len(self.held_back) == 1 else 'were'} held back from every arm"
+            if groups
             else "no passage says nearly the same as one of them"
         )
         told = f"{len(self.prompts)} of them stand in the agents' prompts" if self.prompts else ""

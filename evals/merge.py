@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..core.errors import InputError, SetupError
@@ -20,7 +21,8 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     """Write to `out` what one run without shards would have left there, and return how many logs that is.
 
     Traces are hard links where the file system allows it, else copies. Raises InputError unless the folders are all
-    the shards of one plan, each once and finished with the same benchmarks and arms, and `out` is new or empty.
+    the shards of one plan, each once and finished with the same benchmarks and arms, and `out` is new or empty; then
+    `out` is as it was.
     """
     plan = _whole([read_plan(folder) for folder in shards], shards)
     logs = [newest_logs(folder) for folder in shards]
@@ -29,15 +31,19 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(expected="a new folder", got=f"{out}, which is not empty", fix="name another with --out")
     try:
-        for folder in shards:
-            if (folder / RUNS).is_dir():
-                shutil.copytree(folder / RUNS, out / RUNS, copy_function=_linked, dirs_exist_ok=True)
-        (out / LOGS).mkdir(parents=True, exist_ok=True)
-        if (shards[0] / LEAKAGE).exists():
-            shutil.copyfile(shards[0] / LEAKAGE, out / LEAKAGE)
-        for task in logs[0]:
-            join([found[task] for found in logs], out / LOGS)
-        plan.write(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
+            whole = Path(beside) / "whole"
+            (whole / LOGS).mkdir(parents=True)
+            for folder in shards:
+                if (folder / RUNS).is_dir():
+                    shutil.copytree(folder / RUNS, whole / RUNS, copy_function=_linked, dirs_exist_ok=True)
+            if (shards[0] / LEAKAGE).exists():
+                shutil.copyfile(shards[0] / LEAKAGE, whole / LEAKAGE)
+            for task in logs[0]:
+                join([found[task] for found in logs], whole / LOGS)
+            plan.write(whole)
+            whole.replace(out)
     except OSError as error:
         raise SetupError(
             expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"

@@ -105,9 +105,6 @@ def run(
     makers = {name: arm(name) for name in sorted(arms, key=lambda name: name == SELF_CONSISTENCY)}
     check_installed()
     samples = {each.name: list(each.samples(each.at(data))) for each in benchmarks}
-    for each in benchmarks:
-        for sample in samples[each.name][:1]:
-            shown_target(sample)
     _check_shards(makers, samples, plan)
     for maker in makers.values():
         for each in benchmarks:

@@ -130,7 +130,8 @@ def average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
     if not positive.any():
         return math.nan
     order = np.argsort(-score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    falling = score[order]
+    last = np.append(np.flatnonzero(falling[1:] != falling[:-1]), len(score) - 1)
     hits = np.cumsum(positive[order])[last].astype(np.float64)
     return float((np.diff(hits, prepend=0.0) * hits / (last + 1.0)).sum() / hits[-1])
 

@@ -59,7 +59,8 @@ def mean_average_precision(truth: Sequence[Sequence[There]], said: Sequence[Sequ
 
     COCO leaves open what equal scores mean. Here they enter the curve together, so that no order of pictures decides
     (a model that gives no scores has one point on its curve); within a picture they are taken by their corners, as are
-    truths of equal overlap. With scores that differ the figures are pycocotools's own.
+    truths of equal overlap. With scores that differ, and truths listed by their corners, the figures are
+    pycocotools's own.
     """
     if len(truth) != len(said):
         raise InputError(
@@ -119,7 +120,8 @@ def curve(label: str, truth: Sequence[Sequence[There]], said: Sequence[Sequence[
     if np.isnan(scores).any():
         raise InputError(expected="a score for each box", got="NaN", fix="give all boxes one score if they have none")
     order = np.argsort(-np.array(scores), kind="stable")
-    ends = np.flatnonzero(np.diff(np.array(scores)[order]))
+    falling = np.array(scores)[order]
+    ends = np.flatnonzero(falling[1:] != falling[:-1])
     return Curve(
         hits=np.array(taken, dtype=np.bool_).reshape(-1, len(THRESHOLDS))[order],
         picture=np.array(picture, dtype=np.int64)[order],

@@ -64,6 +64,11 @@ def exact(said: str, right: str) -> float:
     return float(said.strip() == right.strip())
 
 
+def but_for_case(said: str, right: str) -> float:
+    """1 where both are the same but for case and for white space at their ends, else 0 (BioASQ)."""
+    return exact(said.casefold(), right.casefold())
+
+
 def normalised_match(said: str, right: str) -> float:
     """1 where both are the same to SQuAD, and there is something left of them, else 0.
 
@@ -86,12 +91,14 @@ def same_answer(said: str, right: str) -> float:
     return float(alike and _signs(said) == _signs(right) and _letter_a(said, right))
 
 
-_SIGN = re.compile(r"\d+(?:\.\d+)*|[<>≤≥±+]|(?<!\w)-(?=\d)|(?<=\w)-(?!\w)")
+_SIGN = re.compile(r"\d+(?:\.\d+)*|!=|[<>≤≥±≠+]|(?<!\w)-(?=\d)|(?<=\w)-(?!\w)|(?<=\d)/(?=\d)")
 
 
 def _signs(text: str) -> list[str]:
-    """The numbers, comparisons, pluses and minuses of a text in order; a hyphen within words is none."""
-    words = re.sub(r"[a-z]{3,}", lambda found: _VQA_WORDS.get(found[0], found[0]), text.lower())
+    """The numbers, comparisons, pluses, minuses and strokes between numbers of a text in order; a minus that ends the
+    text is one, a hyphen within words is none."""
+    words = re.sub(r"(?<=\w)\s+-\s*$", "-", text.lower())
+    words = re.sub(r"[a-z]{3,}", lambda found: _VQA_WORDS.get(found[0], found[0]), words)
     return _SIGN.findall(re.sub(r"(?<=\d),(?=\d{3}\b)", "", words))
 
 
@@ -165,22 +172,22 @@ def best_over(likeness: Likeness, said: str, accepted: Sequence[str]) -> float:
     return max(likeness(said, right) for right in accepted)
 
 
-def list_overlap(said: Sequence[str], items: Sequence[Sequence[str]], *, likeness: Likeness = exact) -> Overlap:
+def list_overlap(said: Sequence[str], items: Sequence[Sequence[str]], *, likeness: Likeness = but_for_case) -> Overlap:
     """A list answer against a list of items, each with its synonyms (BioASQ list questions).
 
     An answer hits an item when `likeness` to one of its synonyms is 1. One answer hits one item and one item is hit
     once, paired so that hits are as many as can be: a second synonym of an item that is hit counts against
-    precision. Answers that repeat an earlier one count once. Case and white space at the ends never count.
+    precision. Answers that repeat another one but for case and white space at the ends count once.
     """
-    distinct = sorted({answer.strip().casefold() for answer in said} - {""})
-    folded = [[name.strip().casefold() for name in names] for names in items]
+    by_words = {answer.strip().casefold(): answer.strip() for answer in sorted(said, reverse=True)}
+    distinct = [answer for words, answer in sorted(by_words.items()) if words]
     misses = np.array(
-        [[0.0 if best_over(likeness, answer, names) == 1.0 else np.inf for names in folded] for answer in distinct]
+        [[0.0 if best_over(likeness, answer, names) == 1.0 else np.inf for names in items] for answer in distinct]
     ).reshape(len(distinct), len(items))
     return Overlap(hits=len(one_to_one(misses)), said=len(distinct), there=len(items))
 
 
-def list_f1(said: Sequence[str], items: Sequence[Sequence[str]], *, likeness: Likeness = exact) -> float:
+def list_f1(said: Sequence[str], items: Sequence[Sequence[str]], *, likeness: Likeness = but_for_case) -> float:
     """The F1 of `list_overlap`. BioASQ's figure for a set is the mean over its questions (Tsatsaronis et al. 2015)."""
     return list_overlap(said, items, likeness=likeness).f1
 
@@ -195,14 +202,13 @@ class Factoid:
     reciprocal_rank: float
 
 
-def factoid(said: Sequence[str], accepted: Sequence[str], *, likeness: Likeness = exact, at: int = 5) -> Factoid:
+def factoid(said: Sequence[str], accepted: Sequence[str], *, likeness: Likeness = but_for_case, at: int = 5) -> Factoid:
     """A ranked list of answers, best first, against the synonyms of the right one (BioASQ: Tsatsaronis et al. 2015).
 
     Strict: the first is right. Lenient: one of the first `at` is. Reciprocal rank: of the first right one of these,
-    or 0. Case and white space at the ends never count; repeats keep their places.
+    or 0. Repeats keep their places.
     """
-    folded = [name.strip().casefold() for name in accepted]
-    right = [best_over(likeness, answer.strip().casefold(), folded) == 1.0 for answer in said[:at]]
+    right = [best_over(likeness, answer, accepted) == 1.0 for answer in said[:at]]
     rank = right.index(True) + 1 if any(right) else 0
     return Factoid(strict=float(rank == 1), lenient=float(rank > 0), reciprocal_rank=1.0 / rank if rank else 0.0)
 

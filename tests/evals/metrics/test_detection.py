@@ -146,7 +146,6 @@ def as_coco(objects: Sequence[Sequence[Any]], coco: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def coco() -> Any:
-    pytest.importorskip("pycocotools", reason="the reference is the package pycocotools")
     from pycocotools import coco, cocoeval
 
     return SimpleNamespace(COCO=coco.COCO, COCOeval=cocoeval.COCOeval)
