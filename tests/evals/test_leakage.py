@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from polyclinic.agents.roles import load_roles
 from polyclinic.core.case import Case, Image, Visit
 from polyclinic.core.errors import InputError
 from polyclinic.evals.leakage import FILE, HeldBack, Leakage, held_back, leakages, sentences_of
@@ -20,6 +21,7 @@ from polyclinic.knowledge.index.joined import Joined, shipped_index
 from polyclinic.knowledge.index.search import Index
 from polyclinic.knowledge.sources.open import open_source
 from polyclinic.knowledge.store import Passage, Query
+from polyclinic.knowledge.text import sentences
 from polyclinic.tools.imaging.store import read_picture
 
 QUESTION = "Does early mobilisation after hip fracture surgery shorten the stay in hospital?"
@@ -62,8 +64,8 @@ def test_a_planted_item_is_found_by_no_search_and_reported(store: Joined, tmp_pa
     }  # fmt: skip
     assert told.searched == 4 + shipped_index().size
     assert (
-        "2 passages that say nearly the same as 1 of the samples and 1 passage of documents that samples are made of were "
-        "held back from every arm"
+        "2 passages that say nearly the same as 1 of the samples and 1 passage of documents that samples are made of "
+        "were held back from every arm"
     ) in told.sentence
     assert without.version == told.store != store.version
 
@@ -184,3 +186,30 @@ def test_one_passage_is_one() -> None:
     gone = HeldBack(passage="a", title="b", samples=("one",))
     told = Leakage(benchmark="quiz", samples=2, store="s", searched=3, held_back=(gone,)).sentence
     assert "1 passage that says nearly the same as 1 of the samples was held back" in told
+
+
+def test_a_title_that_is_the_question_is_held_back(tmp_path: Path) -> None:
+    store = Joined(Index([passage("titled", "Something else that stands here alone.", title=QUESTION)]))
+    held_back(store, "quiz", [sample()], tmp_path)
+    assert [(each.passage, each.samples) for each in leakages(tmp_path)[0].held_back] == [("titled", ("one",))]
+
+
+def test_questions_that_differ_in_case_repeat_each_other(tmp_path: Path) -> None:
+    held_back(Joined(shipped_index()), "quiz", [sample("one"), sample("two", QUESTION.upper())], tmp_path)
+    (told,) = leakages(tmp_path)
+    assert told.repeated == (("one", "two"),)
+    assert "; 1 repeat another one's text." in told.sentence
+
+
+def test_a_sentence_of_a_roles_prompt_is_told(tmp_path: Path) -> None:
+    prompt = load_roles()[0].prompt
+    start, end = max(sentences(prompt), key=lambda place: place[1] - place[0])
+    held_back(Joined(shipped_index()), "quiz", [sample("one", prompt[start:end])], tmp_path)
+    assert leakages(tmp_path)[0].prompts == ("one",)
+
+
+def test_each_benchmark_of_a_run_has_a_store_of_its_own(store: Joined, tmp_path: Path) -> None:
+    held_back(store, "a", [sample()], tmp_path)
+    held_back(store, "b", [sample("two", "Is it raining in the north today?", made_of=("3141",))], tmp_path)
+    assert [told.benchmark for told in leakages(tmp_path)] == ["a", "b"]
+    assert len({told.store for told in leakages(tmp_path)}) == 2

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +119,61 @@ def test_runs_of_two_plans_are_not_read_as_one(shards: list[Path], data: Path, t
     run([benchmark("pubmedqa")], ARMS[1:], data, other, Settings(), Plan(limit=11, seed=1))
     with pytest.raises(InputError, match=r"got another seed and another number of shards; report each by itself"):
         rows_of([shards[0], other])
+
+
+@pytest.fixture
+def copies(shards: list[Path], tmp_path: Path) -> list[Path]:
+    """The shards, to be changed."""
+    return [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in shards]
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    read_plan(folder).model_copy(update=changes).write(folder)
+
+
+def test_shards_of_more_sets_or_other_parts_are_refused(copies: list[Path], tmp_path: Path) -> None:
+    before = read_plan(copies[1])
+    rewrite(copies[1], sets={**before.sets, "other": "x"})
+    with pytest.raises(InputError, match="with another set of other"):
+        merge(copies, tmp_path / "out")
+    rewrite(copies[1], sets=before.sets, shard=(2, 4))
+    with pytest.raises(InputError, match="each of the 3 shards once; got 1/3, 2/4, 3/3"):
+        merge(copies, tmp_path / "out")
+
+
+def test_an_arm_that_no_shard_began_does_not_keep_them_apart(copies: list[Path], tmp_path: Path) -> None:
+    for folder in copies:
+        rewrite(folder, arms={**read_plan(folder).arms, "pubmedqa, random": ""})
+    assert merge(copies, tmp_path / "out") == len(ARMS)
+
+
+def test_a_merge_is_whole_or_nothing(copies: list[Path], tmp_path: Path) -> None:
+    log = Path(newest_logs(copies[1])["pubmedqa-embedded"].removeprefix("file://"))
+    whole = log.read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 3 : len(whole) // 3 + 200] = bytes(200)
+    log.write_bytes(spoilt)
+    with pytest.raises(InputError, match=r"a whole log at .*; delete it, and type the same polyclinic eval run"):
+        merge(copies, tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == sorted(copies)
+    log.write_bytes(whole)
+    (tmp_path / "out").mkdir()
+    assert merge(copies, tmp_path / "out") == len(ARMS)
+    assert sorted(tmp_path.iterdir()) == sorted([*copies, tmp_path / "out"])
+
+
+def test_a_file_in_the_way_is_told(shards: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="a new folder; got"):
+        merge(shards, tmp_path / "out")
+
+
+def test_traces_are_copied_where_they_cannot_be_linked(
+    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    merge(shards, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("runs/*/*/*/*/trace.jsonl"))) == 11

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from polyclinic import Case, Clinic
-from polyclinic.core.evidence import Evidence, Source
+from polyclinic.core.evidence import Evidence, Region, Source
 from polyclinic.core.report import Claim, Report
 from polyclinic.core.runs import read_run
 from polyclinic.core.settings import Budget, Serving, Settings
 from polyclinic.core.trace import Record
-from polyclinic.evals.outcomes import Said, said_of
+from polyclinic.evals.outcomes import Place, Said, places_in, said_of
 
 CASE = Case(id="asked", question="Is it?", options={"A": "yes", "B": "no"})
 
@@ -115,3 +115,49 @@ async def test_what_is_cited_is_called_as_gold_is_by_its_pmid_or_its_document(tm
     told = report.model_copy(update={"status": "answered", "claims": claims, "evidence": items})
     said = said_of(told, records, folder=trace.parent, root=tmp_path)
     assert said.cited == ("111", "28293123", "ghr-1")
+
+
+async def read_off(runs: Path, **changes: Any) -> Said:
+    """What is read off a real report of which some fields are others."""
+    report = await Clinic(settings=Settings(runs=runs)).consult(CASE)
+    trace, records = read_run(Path(report.trace.path))
+    return said_of(report.model_copy(update=changes), records, folder=trace.parent, root=runs)
+
+
+def found(id: str, kind: str = "passage", /, **more: Any) -> Evidence:
+    given = {"source": Source(kind="document", name="textbook")} | more
+    return Evidence.model_validate({"id": id, "kind": kind, "content": "x", **given})
+
+
+async def test_a_case_that_needs_a_human_is_no_other_silence(tmp_path: Path) -> None:
+    assert (await read_off(tmp_path, status="needs_human")).silence == "needs_human"
+
+
+@pytest.mark.parametrize(("kind", "cited"), [("passage", ("textbook",)), ("measurement", ())])
+async def test_passages_are_cited_by_their_source_where_they_have_no_number(
+    tmp_path: Path, kind: str, cited: tuple[str, ...]
+) -> None:
+    claims = (Claim(text="x", evidence=("a",)),)
+    said = await read_off(tmp_path, status="answered", claims=claims, evidence=(found("a", kind),))
+    assert said.cited == cited
+
+
+async def test_every_claim_that_is_not_supported_counts(tmp_path: Path) -> None:
+    claims = tuple(Claim(text="x", support=each) for each in ("supported", "unsupported", "contradicted"))
+    said = await read_off(tmp_path, claims=claims)
+    assert (said.claims, said.unsupported) == (3, 2)
+
+
+async def test_the_engines_caveat_is_no_reason(tmp_path: Path) -> None:
+    report = await Clinic(settings=Settings(runs=tmp_path)).consult(CASE)
+    caveat = str(read_run(Path(report.trace.path))[1][0].request["config"]["caveat"])
+    said = await read_off(tmp_path / "again", status="failed", answer="", limitations=(caveat, "no reply"))
+    assert said.why == "no reply"
+
+
+def test_a_place_that_two_measurements_share_is_called_by_its_finding() -> None:
+    tool = {"source": Source(kind="tool", name="t"), "region": Region(image="aa", box_px=(1, 1, 5, 5))}
+    named = found("1", "segmentation", name="area", finding="glioma", **tool)
+    other = found("2", "segmentation", name="other", **tool)
+    report = Report.model_construct(claims=(Claim(text="a", evidence=("1", "2")),), evidence=(named, other))
+    assert places_in(report) == (Place(label="glioma", box=(1, 1, 5, 5)),)

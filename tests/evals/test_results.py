@@ -155,3 +155,25 @@ def test_what_self_consistency_cost_is_told() -> None:
     team = row("a", "right", arm="team", said=Said(option="A", prompt_tokens=900, completion_tokens=100))
     own = row("a", "right", arm="self-consistency", said=Said(option="A", prompt_tokens=500, completion_tokens=80))
     assert "Self-consistency used 58 % of the team's tokens: more than 64 samples" in page([team, own])
+
+
+def test_a_pair_is_of_one_sample_and_one_epoch() -> None:
+    twice = [row("s", "right"), row("s", "wrong", epoch=2)]
+    assert pair(twice, [row("s", "wrong", arm="two")]).n == 1
+    same = pair(twice, [row("s", "right", arm="two"), row("s", "wrong", epoch=2, arm="two")])
+    assert same.difference.value == 0.0
+
+
+def test_comparisons_of_another_benchmark_do_not_count() -> None:
+    rows = [
+        row(f"s{n}", "right" if arm == "a" else "wrong", arm=arm, benchmark=benchmark)
+        for benchmark in ("x", "y")
+        for arm in "ab"
+        for n in range(12)
+    ]
+    assert [each.adjusted_p == each.test.p for each in compared(rows)] == [True, True]
+
+
+def test_coverage_is_of_all_that_were_asked() -> None:
+    (found,) = results([row("a", "right", said=Said(option="A", confidence=0.9)), row("b", "abstained")])
+    assert found.curve[-1].coverage == 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import re
@@ -23,7 +24,7 @@ from polyclinic.core.runs import verify_run
 from polyclinic.core.settings import Budget, Settings
 from polyclinic.evals.arms import Majority
 from polyclinic.evals.benchmarks.table import benchmark
-from polyclinic.evals.logs import LOGS, rows_of, unfinished
+from polyclinic.evals.logs import LOGS, newest_logs, rows_of, unfinished
 from polyclinic.evals.merge import merge
 from polyclinic.evals.outcomes import Row, Said
 from polyclinic.evals.plan import only_run, said_of
@@ -402,3 +403,50 @@ def test_a_damaged_trace_is_told_with_what_to_delete(data: Path, tmp_path: Path)
     shutil.rmtree(sample)
     after = asked(data, tmp_path, arms=("embedded",), limit=3)
     assert [row.outcome for row in after] == [row.outcome for row in before]
+
+
+def test_a_person_who_waits_is_told_of_every_epoch(data: Path, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    plan = Plan(limit=2, epochs=3)
+    run([PUBMEDQA], ["majority"], data, tmp_path, Settings(), plan, watch=lambda *each: seen.append(each))
+    assert seen == [("pubmedqa, majority", n, 6) for n in range(1, 7)]
+
+
+def test_the_smallest_set_says_how_many_shards_there_can_be(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sets of them: 1 of bioasq-list; got 5 shards"):
+        run([PUBMEDQA, benchmark("bioasq-list")], ["embedded"], both(data, tmp_path), tmp_path / "out", Settings(),
+            Plan(shard=(1, 5)))  # fmt: skip
+
+
+def both(data: Path, folder: Path) -> Path:
+    """The invented PubMedQA beside the fixture of BioASQ."""
+    shutil.copytree(data, folder / "data")
+    shutil.copytree(FIXTURES / "bioasq_golden", folder / "data" / "bioasq_golden")
+    return folder / "data"
+
+
+def test_silence_is_not_right_in_inspects_log_and_a_run_leaves_no_handler(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inspect_ai.log import read_eval_log
+
+    async def answer(self: Majority, sample: Sample, folder: Path, *, root: Path) -> Said:
+        return Said(silence="abstained")
+
+    before = list(logging.getLogger("polyclinic").handlers)
+    monkeypatch.setattr(Majority, "answer", answer)
+    asked(data, tmp_path, arms=("majority",), limit=2)
+    log = read_eval_log(newest_logs(tmp_path)["pubmedqa-majority"])
+    assert log.results is not None
+    assert log.results.scores[0].metrics["accuracy"].value == 0.0
+    assert logging.getLogger("polyclinic").handlers == before
+
+
+def test_a_run_that_a_bug_stopped_leaves_no_log(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(self: Majority, sample: Sample, folder: Path, *, root: Path) -> Said:
+        raise ZeroDivisionError("an invented bug")
+
+    monkeypatch.setattr(Majority, "answer", answer)
+    with pytest.raises(ZeroDivisionError):
+        asked(data, tmp_path, arms=("majority",), limit=1)
+    assert not list((tmp_path / LOGS).glob("*.eval"))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from polyclinic.core.case import Case
+from polyclinic.evals.metrics.text import chrf
 from polyclinic.evals.outcomes import OUTCOMES, Place, Row, Said
 from polyclinic.evals.sample import Answer, Answers, Boxes, Letter, Mask, Points, Sample, Target
-from polyclinic.evals.scoring import row_of
+from polyclinic.evals.scoring import row_of, shown_target
 
 
 def sample(target: Target, **more: object) -> Sample:
@@ -89,3 +90,20 @@ def test_places_are_shown_by_their_number() -> None:
     assert (row.target, row.shown, row.outcome) == ("2 cell", "1 cell", "wrong")
     assert row.there == (Place(label="", box=(0, 0, 5, 5)), Place(label="", box=(9, 9, 12, 12)))  # one thing is sought
     assert Row.model_validate(row.model_dump(mode="json")) == row
+
+
+GENES = Answers(items=(("TP53", "p53"), ("BRCA1",)))
+
+
+def test_what_is_listed_counts_before_what_is_said_and_is_shown_by_its_first_names() -> None:
+    assert outcome(GENES, Said(answer="two genes", answers=("BRCA1", "p53"))) == "right"
+    assert shown_target(sample(GENES)) == "TP53; BRCA1"
+
+
+def test_silence_is_shown_and_each_score_is_its_own() -> None:
+    silent = Said(option="A", answer="yes", silence="abstained")
+    assert row_of(sample(Letter(letter="A")), silent, benchmark="b", arm="a", epoch=1).shown == "abstained"
+    answered = row_of(
+        sample(Answer(accepted=("left lung",))), Said(answer="left lungs"), benchmark="b", arm="a", epoch=1
+    )
+    assert answered.scores["chrF"] == chrf("left lungs", "left lung") != answered.scores["ROUGE-L"]

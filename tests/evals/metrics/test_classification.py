@@ -16,6 +16,7 @@ from polyclinic.evals.metrics.classification import (
     accuracy,
     auroc,
     average_precision,
+    classes_of,
     confusion,
     f1_of_each,
     kappa,
@@ -175,3 +176,16 @@ def test_what_cannot_be_counted_is_refused() -> None:
         auroc([True, False], [0.5, math.nan])
     with pytest.raises(InputError, match="a truth and a score"):
         average_precision([True], [0.5, 0.6])
+
+
+def test_what_is_no_list_of_items_is_refused_and_labels_sort_as_what_they_are() -> None:
+    with pytest.raises(InputError, match="a truth and a score, not NaN, for each item"):
+        auroc([[True], [False]], [[0.5], [0.6]])
+    with pytest.raises(InputError, match="as many answers as truths"):
+        mcc([], ["A"])
+    assert classes_of([10, 9], [2]) == (2, 9, 10)
+
+
+def test_infinite_scores_share_a_threshold() -> None:
+    found = [average_precision(truth, [math.inf] * 2) for truth in ([True, False], [False, True])]
+    assert found == [0.5, 0.5]

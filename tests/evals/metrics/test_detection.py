@@ -211,3 +211,28 @@ def test_precision_of_drawn_pictures_is_that_of_these_pictures(drawn: Any, again
     expected = mean_average_precision(alone, [said[k] for k in index])
     assert got[0] == pytest.approx(expected.at_50, nan_ok=True, abs=1e-12)
     assert got.mean() == pytest.approx(expected.mean, nan_ok=True, abs=1e-12)
+
+
+def flat(left: float, right: float) -> There:
+    """A box of height 1."""
+    return ("a", (left, 0.0, right, 1.0))
+
+
+def test_boxes_that_overlap_two_alike_take_the_last_by_corners_however_truths_are_listed() -> None:
+    truth, said = [flat(1, 3), flat(2, 4)], [[(*flat(2, 3), 0.9), (*flat(1, 3), 0.5)]]
+    assert mean_average_precision([truth], said).at_50 == 1.0
+    assert mean_average_precision([truth[::-1]], said).at_50 == 1.0
+
+
+def test_boxes_of_one_score_are_taken_by_corners_however_they_are_listed() -> None:
+    truth, said = [[flat(10, 20), flat(15, 25)]], [(*flat(12, 22), 0.5), (*flat(7, 17), 0.5)]
+    assert mean_average_precision(truth, [said]) == mean_average_precision(truth, [said[::-1]])
+
+
+def test_infinite_scores_are_ties_as_others_are() -> None:
+    truth = [[flat(0, 2)], []]
+    found = [
+        mean_average_precision(truth, [[(*flat(0, 2), score)], [(*flat(0, 2), score)]]).at_50
+        for score in (0.5, math.inf)
+    ]
+    assert found[0] == found[1] == mean_average_precision(truth[::-1], [[(*flat(0, 2), math.inf)]] * 2).at_50

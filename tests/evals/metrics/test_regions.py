@@ -188,3 +188,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
     for masks, spacing in ((mask, (1.0,)), (mask, (1.0, 0.0)), (mask[0], (1.0,))):
         with pytest.raises(InputError, match="2 or 3 axes"):
             surfaces(masks, masks, spacing)
+
+
+@pytest.mark.parametrize(("sizes", "distance"), [((949.5, 50.5), 2.0), ((95.0, 5.0), 1.0)])
+def test_the_95th_percentile_is_the_least_distance_that_holds_95_percent(
+    sizes: tuple[float, float], distance: float
+) -> None:
+    said = np.array([1.0, 2.0]), np.array(sizes)
+    found = Surfaces(said_mm=said[0], said_size=said[1], truth_mm=np.array([0.0]), truth_size=np.array([1.0]))
+    assert hd95(found) == distance

@@ -281,3 +281,35 @@ def test_a_list_is_read_however_it_is_written(text: str) -> None:
 def test_a_list_of_one_or_none_and_commas_in_names() -> None:
     assert items_in("1,25-dihydroxyvitamin D") == ("1,25-dihydroxyvitamin D",)
     assert items_in(" \n. ") == items_in("") == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "right", "same"),
+    [
+        ("1,25 mg", "125 mg", False),
+        ("1,250 mg", "1250 mg", True),
+        ("A hepatitis", "hepatitis A", False),
+        ("x-ray", "xray", True),
+        ("IL-6", "IL6", True),
+        ("EC 1.2.3", "EC 1.2-3", False),
+        ("O -", "O", False),
+        ("O -", "O-", True),
+        ("1/2", "1-2", False),
+        ("120/80 mmHg", "120/80 mmHg", True),
+        ("x != 5", "x = 5", False),
+    ],
+)
+def test_what_makes_two_answers_one(said: str, right: str, same: bool) -> None:
+    assert same_answer(said, right) == same_answer(right, said) == float(same)
+
+
+def test_items_of_a_list_keep_the_capitals_that_mean_something() -> None:
+    for said, right in (("hepatitis virus", "Hepatitis A virus"), ("vitamin deficiency", "Vitamin A deficiency")):
+        assert list_f1([said], [[right]], likeness=same_answer) == 0.0
+        assert list_f1([right.upper()], [[right]], likeness=same_answer) == 1.0
+    assert list_overlap(["p53", " P53", "P53 "], [["p53"]]).said == 1
+
+
+def test_lists_of_many_lines_and_with_a_heading_are_read() -> None:
+    assert items_in("\n".join(f"{n}. item {n}" for n in range(1, 13))) == tuple(f"item {n}" for n in range(1, 13))
+    assert items_in("They are:\naspirin\niron") == ("aspirin", "iron")

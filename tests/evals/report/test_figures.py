@@ -13,7 +13,7 @@ from polyclinic.evals.report.choices import letters, matrices
 from polyclinic.evals.report.plots import ticks
 from polyclinic.evals.report.summary import about, summaries
 from polyclinic.evals.results import MOST_VALUES, OTHERS, compared, facets, sets
-from polyclinic.evals.statistics.intervals import wilson
+from polyclinic.evals.statistics.intervals import share_interval, wilson
 
 TEXTS = {"A": "yes", "B": "no", "C": "maybe"}
 
@@ -165,3 +165,37 @@ def test_epochs_of_a_sample_are_no_samples_of_their_own() -> None:
     (drawn,) = result.bins
     assert drawn.within == pytest.approx((result.over_all.low, result.over_all.high))
     assert drawn.within == pytest.approx(wilson(10, 20, freedom=19))
+
+
+def test_a_facet_of_as_many_values_as_are_shown_has_no_others() -> None:
+    (found,) = facets([row(f"s{n}", "right", facets={"f": f"v{n:02}"}) for n in range(MOST_VALUES)])
+    assert len(found.values) == MOST_VALUES
+    assert OTHERS not in found.values
+
+
+def test_steps_stand_in_the_order_in_which_they_first_come() -> None:
+    steps = {"c-0": "x", "c-5": "y", "d-7": "x", "d-9": "x"}
+    (found,) = sets([row(name, "right", asked_with=name[0], facets={"step": step}) for name, step in steps.items()])
+    assert list(found.steps) == ["x", "y"]
+
+
+def test_each_epoch_of_a_set_stands_or_falls_by_itself() -> None:
+    rows = [
+        row(f"p-{which}", "wrong" if epoch == 2 and which else "right", asked_with="p", epoch=epoch,
+            facets={"step": f"step{which}"})
+        for epoch in (1, 2)
+        for which in (0, 1)
+    ]  # fmt: skip
+    (found,) = sets(rows)
+    assert (found.whole.right, found.whole.n) == (1, 2)
+    assert dict(found.steps) == {"step0": 1.0, "step1": 0.5}
+
+
+def test_sets_of_one_group_are_worth_what_the_group_is() -> None:
+    rows = [
+        row(f"p{n}-{which}", "right" if n < 6 else "wrong", asked_with=f"p{n}", group="g")
+        for n in range(12)
+        for which in (0, 1)
+    ]
+    whole = sets(rows)[0].whole
+    assert (whole.low, whole.high) == share_interval([n < 6 for n in range(12)], ["g"] * 12)

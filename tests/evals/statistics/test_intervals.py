@@ -17,6 +17,7 @@ from polyclinic.evals.statistics.intervals import (
     spread,
     wilson,
 )
+from polyclinic.tools.bootstrap import interval
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
@@ -112,3 +113,23 @@ def test_draws_that_are_all_alike_are_no_interval() -> None:
     assert all(map(math.isnan, spread((724.1, 724.1 + 1e-10))))
     assert all(map(math.isnan, spread((math.nan, math.nan))))
     assert all(map(math.isnan, mean_interval([724.077344] * 20, [str(number) for number in range(20)])))
+
+
+PAIRS = [str(n // 2) for n in range(20)]
+
+
+def test_a_share_counts_as_many_items_as_its_groups_are_worth() -> None:
+    """By hand: n p (1 - p) over the variance between groups, k groups over k - 1 of it, never more than n."""
+    one_fate = share_interval([n // 2 % 2 == 0 for n in range(20)], PAIRS)
+    assert one_fate == pytest.approx(wilson(5, 10, freedom=9))
+    unlike = [n % 4 < 3 if n < 24 else n % 4 < 1 for n in range(48)]
+    assert share_interval(unlike, [str(n // 4) for n in range(48)]) == pytest.approx(wilson(22, 44, freedom=11))
+    evened = [n % 2 == 0 or n == 1 for n in range(40)]
+    assert share_interval(evened, [str(n // 2) for n in range(40)]) == pytest.approx(wilson(21, 40, freedom=19))
+
+
+@pytest.mark.parametrize(("groups", "level"), [(10, 0.95), (20, 0.5)])
+def test_a_mean_of_ten_groups_or_more_has_the_bootstraps_interval(groups: int, level: float) -> None:
+    values, names = np.arange(float(groups)), [str(n) for n in range(groups)]
+    drawn = interval(lambda index: float(values[index].mean()), names, level=level)
+    assert mean_interval(values, names, level=level) == drawn

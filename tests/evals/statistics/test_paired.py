@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from polyclinic.core.errors import InputError
+from polyclinic.evals.statistics.intervals import mean_interval, quantile
 from polyclinic.evals.statistics.paired import difference, difference_of_shares, holm, mcnemar, mcnemar_of, sign_flips
 
 COUNTS = st.tuples(st.integers(0, 6), st.integers(0, 6))
@@ -168,3 +170,30 @@ def test_shares_that_differ_have_the_bootstraps_interval() -> None:
     groups = [str(n) for n in range(20)]
     expected = difference(lambda index: float(first[index].mean()), lambda index: float(second[index].mean()), groups)
     assert difference_of_shares(first, second, groups) == expected
+
+
+def unlike(groups: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[str]]:
+    """Two arms that are right in turn, each sample a group."""
+    return np.arange(groups) % 2 == 0, np.arange(groups) % 4 == 1, [str(n) for n in range(groups)]
+
+
+@pytest.mark.parametrize(("groups", "level"), [(10, 0.95), (20, 0.5)])
+def test_shares_of_ten_groups_or_more_have_the_bootstraps_interval(groups: int, level: float) -> None:
+    first, second, names = unlike(groups)
+    drawn = difference(
+        lambda index: float(first[index].mean()), lambda index: float(second[index].mean()), names, level=level
+    )
+    assert difference_of_shares(first, second, names, level=level) == drawn
+
+
+def test_shares_of_few_groups_have_students_interval_between_minus_one_and_one() -> None:
+    first, second, names = unlike(6)
+    found = difference_of_shares(first, second, names)
+    assert (found.low, found.high) == mean_interval(first.astype(float) - second, names, least=-1.0, most=1.0)
+    assert difference_of_shares(np.array([True, True, False]), np.array([False] * 3), list("abc")).high == 1.0
+
+
+def test_arms_that_say_the_same_have_tangos_interval_at_its_level() -> None:
+    same, squared = np.array([True] * 20), quantile(0.5) ** 2
+    found = difference_of_shares(same, same, [str(n // 2) for n in range(20)], level=0.5)
+    assert found.high == pytest.approx(squared / (10 + squared))

@@ -67,3 +67,9 @@ def test_what_cannot_be_is_refused() -> None:
         detectable_difference(100, discordance=0.2, power=0.2)
     with pytest.raises(InputError, match="n of 1 or more"):
         power(0, discordance=0.2, difference=0.1)
+
+
+@pytest.mark.parametrize("given", [{"discordance": 0.0}, {"discordance": 0.2, "alpha": 1.0}])
+def test_a_share_or_an_error_that_cannot_be_is_refused(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"n of 1 or more, a discordance in \(0, 1\] and alpha between 0 and 1"):
+        power(10, difference=0.0, **given)

@@ -126,3 +126,9 @@ def test_what_is_no_confidence_is_refused() -> None:
         calibration_error([85.0], [True])
     with pytest.raises(InputError, match="as many samples as answers"):
         risk_coverage([0.5, 0.6], [True, False], asked=1)
+
+
+@pytest.mark.parametrize("sure", [-0.1, 1.1])
+def test_a_confidence_that_is_no_probability_is_refused(sure: float) -> None:
+    with pytest.raises(InputError):
+        calibration_error([sure], [True])
