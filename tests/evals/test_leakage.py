@@ -101,6 +101,7 @@ def test_runs_that_held_back_something_else_are_told_apart(store: Joined, tmp_pa
         f"{folders[3]}: quiz: what was held back is not in leakage.json; type the same polyclinic eval run again to "
         "have it written.",
     )  # fmt: skip
+    assert sentences_of(folders[3:]) == sentences_of(folders)[2:]
     plan.model_copy(update={"arms": {"quiz, embedded": ""}}).write(folders[3])
     assert sentences_of(folders[3:]) == ()
 
