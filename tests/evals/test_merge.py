@@ -177,3 +177,15 @@ def test_traces_are_copied_where_they_cannot_be_linked(
     monkeypatch.setattr(os, "link", refused)
     merge(shards, tmp_path / "out")
     assert len(list((tmp_path / "out").glob("runs/*/*/*/*/trace.jsonl"))) == 11
+
+
+def test_a_blob_that_two_shards_hold_is_that_of_the_first_and_no_shard_is_written_to(
+    copies: list[Path], tmp_path: Path
+) -> None:
+    blobs = [folder / "runs" / "pubmedqa" / "embedded" / "blobs" / "same" for folder in copies]
+    for number, blob in enumerate(blobs):
+        blob.parent.mkdir(exist_ok=True)
+        blob.write_text(str(number))
+    merge(copies, tmp_path / "out")
+    assert (tmp_path / "out" / "runs" / "pubmedqa" / "embedded" / "blobs" / "same").read_text() == "0"
+    assert [blob.read_text() for blob in blobs] == ["0", "1", "2"]
