@@ -32,7 +32,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Answer, Sample
-from .records import Record, lines, samples_of
+from .records import Record, lines, samples_of, worded
 
 EXPECTED = "AgentClinic records"
 STRUCK_OUT = "[…]"
@@ -53,7 +53,7 @@ def _made(named: tuple[int, dict[str, Any]]) -> Iterator[Sample]:
     seen = record["OSCE_Examination"]
     patient = seen["Patient_Actor"]
     accepted = wordings(seen["Correct_Diagnosis"])
-    opening = f"{patient['Demographics']}. Primary symptom: {patient['Symptoms']['Primary_Symptom']}"
+    opening = f"{worded(patient['Demographics'])}. Primary symptom: {worded(patient['Symptoms']['Primary_Symptom'])}"
     case = Case(
         id=f"agentclinic-{number:04}",
         question=without(f"{seen['Objective_for_Doctor'].strip()} What is the diagnosis?", accepted),

@@ -28,7 +28,7 @@ from ...core.case import Case
 from ...core.errors import InputError
 from ..benchmark import Benchmark, unreadable
 from ..sample import Answer, Answers, Letter, Sample
-from .records import YES_NO, Record, json_of, letter_for, samples_of, telling, texts
+from .records import YES_NO, Record, case_id, json_of, letter_for, samples_of, telling, texts, worded
 
 EXPECTED = "BioASQ questions"
 ENDING = "_golden.json"
@@ -63,7 +63,7 @@ def _made(kind: str, batch: str, record: dict[str, Any]) -> Iterator[Sample]:
     if record["type"] != kind:
         return
     options = YES_NO if kind == "yesno" else {}
-    case = Case(id=f"bioasq-{record['id']}", question=record["body"], options=options)
+    case = Case(id=case_id("bioasq", record["id"]), question=record["body"], options=options)
     pmids = dict.fromkeys(str(link).rstrip("/").rsplit("/", 1)[-1] for link in texts(record["documents"]))
     yield Sample(
         case=case,
@@ -78,7 +78,7 @@ def _made(kind: str, batch: str, record: dict[str, Any]) -> Iterator[Sample]:
 def _target(kind: str, exact: Any) -> Letter | Answer | Answers:
     if kind == "yesno":
         return letter_for(YES_NO, exact)
-    items = () if isinstance(exact, str) else tuple(_names(item) for item in exact)
+    items = tuple(map(_names, exact)) if isinstance(exact, list) else ()
     if not items or not all(items):
         raise ValueError(f"no answer in {exact!r}")
     return Answers(items=items) if kind == "list" else Answer(accepted=tuple(name for item in items for name in item))
@@ -86,7 +86,8 @@ def _target(kind: str, exact: Any) -> Letter | Answer | Answers:
 
 def _names(item: Any) -> tuple[str, ...]:
     """The synonyms of one answer; some batches write a text where others write a list of texts."""
-    return tuple(str(name).strip() for name in ([item] if isinstance(item, str) else item) if str(name).strip())
+    names = (worded(name).strip() for name in (item if isinstance(item, list) else [item]))
+    return tuple(name for name in names if name)
 
 
 _YES_NO = Benchmark(

@@ -34,7 +34,7 @@ from typing import Any
 from ...core.case import Case, Image
 from ..benchmark import Benchmark, unreadable
 from ..sample import Sample
-from .records import Record, case_id, chosen, json_of, picture, samples_of
+from .records import Record, case_id, chosen, json_of, picture, samples_of, texts
 
 EXPECTED = "CXReasonBench steps"
 TASKS = "dx_by_dicoms.json"
@@ -83,7 +83,7 @@ def _stages(path: Path, task: str, dicom: str) -> Iterator[Record]:
 
 def _made(path: Path, task: str, dicom: str, named: tuple[str, list[str], dict[str, Any]]) -> Iterator[Sample]:
     stage, radiograph, record = named
-    seen = tuple(picture(path / "files", name, modality="xray", body_part="chest") for name in radiograph)
+    seen = tuple(picture(path / "files", name, modality="xray", body_part="chest") for name in texts(radiograph))
     for number, (question, answer, drawn) in enumerate(_steps(stage, record)):
         right = OPTION.findall(answer)
         if len(right) != 1:
@@ -110,8 +110,11 @@ def _steps(stage: str, record: Mapping[str, Any]) -> Iterator[tuple[str, str, li
         answer = record["answer"]
         yield record["question"], answer if isinstance(answer, str) else " ".join(map(str, answer)), []
         return
-    drawn = record["img_path"] if stage == "stage2" else [[] for _ in record["question"]]
-    for question, answer, pictures in zip(record["question"], record["answer"], drawn, strict=True):
+    questions, answers = texts(record["question"]), record["answer"]
+    drawn = list(map(texts, record["img_path"])) if stage == "stage2" else [[] for _ in questions]
+    if not len(questions) == len(answers) == len(drawn):
+        raise ValueError(f"{len(questions)} questions, {len(answers)} answers, {len(drawn)} lists of pictures")
+    for question, answer, pictures in zip(questions, answers, drawn, strict=True):
         yield question, answer if isinstance(answer, str) else " ".join(map(str, answer)), pictures
 
 

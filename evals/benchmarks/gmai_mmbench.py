@@ -43,7 +43,7 @@ def _made(folder: Path, row: dict[str, str]) -> Iterator[Sample]:
         id=case_id("gmai", row["index"]),
         question=row["question"],
         options=tables.options_in(row),
-        images=tables.pictures_of(folder, row),
+        images=tables.pictures_of(folder, row, "gmai_mmbench"),
     )
     yield Sample(
         case=case,

@@ -29,7 +29,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark, unreadable
 from ..sample import Sample
-from .records import BROKEN, Record, case_id, chosen, json_of, lettered, picture, samples_of
+from .records import BROKEN, Record, case_id, chosen, fields, json_of, lettered, picture, samples_of, worded
 
 EXPECTED = "MediConfusion pairs by id"
 
@@ -37,10 +37,15 @@ EXPECTED = "MediConfusion pairs by id"
 def samples(path: Path) -> Iterator[Sample]:
     """Two samples for each pair of `dataset.json`, in the order of the ids; pictures lie in `images` beside it."""
     records = json_of(path, EXPECTED)
-    try:
-        groups = linked({pair: {record["im_1_local"], record["im_2_local"]} for pair, record in records.items()})
-    except BROKEN as error:
-        raise unreadable(path, EXPECTED, error) from error
+    if not isinstance(records, dict):
+        raise unreadable(path, EXPECTED, ValueError("JSON, but no pairs by id"))
+    shown: dict[str, set[str]] = {}
+    for pair, record in records.items():
+        try:
+            shown[pair] = {worded(fields(record)[f"im_{which}_local"]) for which in (1, 2)}
+        except BROKEN as error:
+            raise unreadable(path, f"{EXPECTED}, pair {pair},", error) from error
+    groups = linked(shown)
     named: Iterator[Record] = ((f"pair {pair}", (pair, groups[pair], records[pair])) for pair in sorted(records))
     yield from samples_of(path, named, partial(_made, path.parent / "images"), EXPECTED)
 
@@ -72,7 +77,7 @@ def _made(pictures: Path, named: tuple[str, str, dict[str, Any]]) -> Iterator[Sa
             id=case_id("mediconfusion", pair, which),
             question=record["question"],
             options=options,
-            images=(picture(pictures, f"{record[f'im_{which}_local']}.jpg"),),
+            images=(picture(pictures, f"{worded(record[f'im_{which}_local'])}.jpg"),),
         )
         yield Sample(
             case=case,

@@ -30,7 +30,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Points, Sample
-from .records import Record, lines, picture, samples_of
+from .records import Record, lines, numbers, picture, samples_of, whole, worded
 
 EXPECTED = "MedMultiPoints rows"
 PICTURES = "MedMultiPoints-images"
@@ -50,15 +50,15 @@ def _numbered(path: Path) -> Iterator[Record]:
 
 def _made(pictures: Path, named: tuple[int, dict[str, Any]]) -> Iterator[Sample]:
     number, row = named
-    width, height = (int(side) for side in row["img_size"])
-    points = tuple((float(x), float(y)) for x, y in row["points"])
-    if len(points) != int(row["count"]):
+    width, height = numbers(row["img_size"], 2)
+    points = tuple((x, y) for x, y in (numbers(point, 2) for point in row["points"]))
+    if len(points) != whole(row["count"]):
         raise ValueError(f"count {row['count']} beside {len(points)} points")
     outside = [point for point in points if not (0 <= point[0] <= width and 0 <= point[1] <= height)]
     if outside:
-        raise ValueError(f"the point {outside[0]} is not on a picture of {width} × {height}")
+        raise ValueError(f"the point {outside[0]} is not on a picture of {width:g} × {height:g}")
     label = LABELS.get(row["label"].strip(), row["label"].strip())
-    name = row["image_sha256"]
+    name = worded(row["image_sha256"])
     ending = next((ending for ending in (".jpg", ".png") if (pictures / f"{name}{ending}").is_file()), ".jpg")
     case = Case(
         id=f"medmultipoints-{number:05}",

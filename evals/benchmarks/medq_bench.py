@@ -40,7 +40,7 @@ def _made(folder: Path, row: dict[str, str]) -> Iterator[Sample]:
         id=case_id("medqbench", row["index"]),
         question=row["question"],
         options=tables.options_in(row),
-        images=tables.pictures_of(folder, row),
+        images=tables.pictures_of(folder, row, "medq_bench"),
     )
     answer = row["answer"].strip().upper()
     yield Sample(

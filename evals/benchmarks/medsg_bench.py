@@ -31,7 +31,7 @@ from ...core.errors import InputError
 from ...tools.card import Box
 from ..benchmark import Benchmark
 from ..sample import Boxes, Sample
-from .records import Record, case_id, listed, picture, samples_of
+from .records import Record, case_id, listed, numbers, picture, samples_of, texts
 
 EXPECTED = "MedSG-Bench records"
 PREFIX = "MedSG-Bench/MedSG-Bench/"
@@ -60,13 +60,13 @@ def _numbered(path: Path) -> Iterator[Record]:
 
 def _made(folder: Path, file: str, named: tuple[int, dict[str, Any]]) -> Iterator[Sample]:
     number, record = named
-    images = tuple(picture(folder, name.removeprefix(PREFIX)) for name in record["images"])
+    images = tuple(picture(folder, name.removeprefix(PREFIX)) for name in texts(record["images"]))
     label = REFERENCE.search(record["question"])
-    size = record["size"] if record["task"] == "multi_view" else (SIDE, SIDE)
+    width, height = numbers(record["size"], 2) if record["task"] == "multi_view" else (SIDE, SIDE)
     case = Case(id=case_id("medsg", file, f"{number:05}"), question=plain(record["question"]), images=images)
     yield Sample(
         case=case,
-        target=Boxes(boxes=((label[1].strip() if label else record["task"], box_in(size, record["answer"])),)),
+        target=Boxes(boxes=((label[1].strip() if label else record["task"], box_in(width, height, record["answer"])),)),
         group=record["images"][0],
         facets={"task": record["task"]},
     )
@@ -77,11 +77,11 @@ def plain(question: str) -> str:
     return re.sub(r"<\|[a-z_]+\|>|<image>\s*", "", question).strip()
 
 
-def box_in(size: tuple[int, int], numbers: Any) -> Box:
-    """A box in whole px, checked to lie on a picture of `size`. Raises ValueError."""
-    x0, y0, x1, y1 = (round(float(number)) for number in numbers)
-    if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
-        raise ValueError(f"{numbers} is no box on a picture of {size[0]} × {size[1]}")
+def box_in(width: float, height: float, answer: object) -> Box:
+    """A box in whole px, checked to lie on a picture of that size. Raises ValueError."""
+    x0, y0, x1, y1 = map(round, numbers(answer, 4))
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"{answer} is no box on a picture of {width:g} × {height:g}")
     return x0, y0, x1, y1
 
 

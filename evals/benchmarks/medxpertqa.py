@@ -25,7 +25,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Sample
-from .records import case_id, chosen, lines, picture, samples_of
+from .records import case_id, chosen, lines, picture, samples_of, texts
 
 EXPECTED = "MedXpertQA records"
 CHOICES = "\nAnswer Choices:"
@@ -41,7 +41,7 @@ def _made(pictures: Path, record: dict[str, Any]) -> Iterator[Sample]:
         id=case_id("medxpertqa", record["id"]),
         question=record["question"].split(CHOICES)[0],
         options=record["options"],
-        images=tuple(picture(pictures, name) for name in record.get("images", ())),
+        images=tuple(picture(pictures, name) for name in texts(record.get("images", []))),
     )
     yield Sample(
         case=case,

@@ -9,8 +9,8 @@ of a record, content invented:
      "option_A": "A fork", "option_B": "A spoon", "option_C": "A cup", "option_D": "A plate",
      "modality_type": "Photography"}
 
-The right letter is that of the one option that reads like `gt_answer`, with or without a full stop; records where none
-or two do are left out, and their number is told.
+The right letter is that of the one option that reads like `gt_answer`: to the letter, else in any case of letters, else
+also without a full stop. Records where none or two do are left out, and their number is told.
 
 Traps: `modality_type` answers the questions of type "Modality Recognition": a facet only. The path of a picture names
 its data set and sometimes its class: no path may be shown to a model. One file ("Chest CT Scan") calls the field
@@ -32,7 +32,7 @@ from ...core.case import Case
 from ...core.errors import InputError
 from ..benchmark import Benchmark
 from ..sample import Letter, Sample
-from .records import case_id, listed, picture, samples_of
+from .records import case_id, listed, picture, samples_of, worded
 
 EXPECTED = "OmniMedVQA records"
 RECORDS = "QA_information/Open-access"
@@ -50,12 +50,13 @@ def samples(path: Path) -> Iterator[Sample]:
     for file in files:
         yield from samples_of(file, listed(file, EXPECTED), partial(_made, path, without), EXPECTED, ids)
     if without:
-        told = "polyclinic: OmniMedVQA: %s records are left out, the answer of each is none of its options: %s …"
-        logging.getLogger(__name__).warning(told, f"{len(without):,}", ", ".join(without[:3]))
+        told = "polyclinic: OmniMedVQA: records left out, as their answer is no single one of their options: %s (%s%s)"
+        more = ", …" if len(without) > 3 else ""
+        logging.getLogger(__name__).warning(told, f"{len(without):,}", ", ".join(without[:3]), more)
 
 
 def _made(folder: Path, without: list[str], record: dict[str, Any]) -> Iterator[Sample]:
-    options = {letter: str(record.get(f"option_{letter}") or "").strip() for letter in "ABCD"}
+    options = {letter: worded(record.get(f"option_{letter}") or "").strip() for letter in "ABCD"}
     options = {letter: text for letter, text in options.items() if text}
     right = _right(options, str(record["gt_answer"]).strip())
     if right is None:
@@ -80,8 +81,8 @@ def _made(folder: Path, without: list[str], record: dict[str, Any]) -> Iterator[
 
 
 def _right(options: Mapping[str, str], answer: str) -> str | None:
-    """The letter of the one option that reads `answer`, with and without its full stop; None for none or several."""
-    for read in (str.casefold, lambda text: text.casefold().removesuffix(".")):
+    """The letter of the one option that reads `answer`, as exactly as any option does; None for none or several."""
+    for read in (str, str.casefold, lambda text: text.casefold().removesuffix(".")):
         letters = [letter for letter, option in options.items() if read(option) == read(answer)]
         if letters:
             return letters[0] if len(letters) == 1 else None

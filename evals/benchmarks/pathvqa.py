@@ -27,7 +27,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Answer, Sample
-from .records import YES_NO, Record, letter_for, listed, picture, samples_of
+from .records import YES_NO, Record, letter_for, listed, picture, samples_of, worded
 
 EXPECTED = "PathVQA records"
 
@@ -48,14 +48,14 @@ def _numbered(path: Path) -> Iterator[Record]:
 
 def _made(pictures: Path, yes_no: bool, named: tuple[int, dict[str, Any]]) -> Iterator[Sample]:
     number, record = named
-    answer = str(record["answer"]).strip()
+    answer = worded(record["answer"]).strip()
     if (answer.lower() in YES_NO.values()) != yes_no:
         return
     case = Case(
         id=f"pathvqa-{pictures.name}-{number:05}",
         question=record["question"],
         options=YES_NO if yes_no else {},
-        images=(picture(pictures, f"{record['image']}.jpg"),),
+        images=(picture(pictures, f"{worded(record['image'])}.jpg"),),
     )
     if not answer:
         raise ValueError("an empty answer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from ..benchmark import unreadable
 from ..sample import Letter, Sample
 
 Record: TypeAlias = tuple[str, Any]
-"""What a record is called in its file ("line 3"), and the record as it stands there."""
+"""What a record is called in its file ("line 3"), and the record as it stands there, or a tuple that ends with it."""
 
 YES_NO = {"A": "yes", "B": "no"}
 LONGEST_ID = 80
@@ -87,6 +88,7 @@ def samples_of(
     name = ""
     for name, record in records:
         try:
+            fields(record[-1] if isinstance(record, tuple) else record)
             made = list(make(record))
             for sample in made:
                 _check(sample, ids)
@@ -108,8 +110,11 @@ def _check(sample: Sample, ids: set[str]) -> None:
 
 
 def case_id(*parts: object) -> str:
-    """An id made of a set's name and what a record is called there: itself where that is legal, else with a hash."""
-    text = "-".join(str(part) for part in parts)
+    """An id made of a set's name and what a record is called there: itself where that is legal, else with a hash.
+
+    Raises ValueError for what is neither text nor number.
+    """
+    text = "-".join(map(worded, parts))
     legal = re.sub(r"[^A-Za-z0-9._-]", "_", text)
     return text if text == legal and len(text) <= LONGEST_ID else f"{legal[: LONGEST_ID - 13]}-{digest(text)[:12]}"
 
@@ -134,15 +139,60 @@ def picture(folder: Path, name: object, **known: Any) -> Image:
 
 def lettered(texts: Iterable[object]) -> dict[str, str]:
     """Options A, B, … in the order of the record. Raises ValueError for more than there are letters."""
-    found = [str(text).strip() for text in texts]
-    return dict(zip(ascii_uppercase[: len(found)], found, strict=True))
+    found = [worded(text).strip() for text in texts]
+    if len(found) > len(ascii_uppercase):
+        raise ValueError(f"{len(found)} options, more than there are letters")
+    return dict(zip(ascii_uppercase, found, strict=False))
+
+
+def fields(record: Any) -> Any:
+    """A record as it is. Raises ValueError for what a JSON file may hold instead: a list, a text, a number, nothing."""
+    if record is None or isinstance(record, list | str | int | float):
+        raise ValueError(f"{_begun(record)} where a record with named fields is published")
+    return record
+
+
+def worded(value: object) -> str:
+    """A text as it is, a number as it is written. Raises ValueError for anything else: nothing would read "None"."""
+    if not isinstance(value, str) and (isinstance(value, bool) or math.isnan(_number(value))):
+        raise ValueError(f"{_begun(value)} where a text is published")
+    return str(value)
 
 
 def texts(listed: object) -> list[str]:
     """A list of texts, as it is. Raises ValueError for anything else: a text would become its letters."""
     if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
-        raise ValueError(f"{str(listed)[:40]!r} where a list of texts is published")
+        raise ValueError(f"{_begun(listed)} where a list of texts is published")
     return listed
+
+
+def numbers(listed: object, count: int) -> tuple[float, ...]:
+    """So many numbers, those of a place or a size. Raises ValueError for anything else."""
+    found = tuple(map(_number, listed)) if isinstance(listed, list) else ()
+    if len(found) != count or not all(map(math.isfinite, found)):
+        raise ValueError(f"{_begun(listed)} where a list of {count} numbers is published")
+    return found
+
+
+def whole(value: object) -> int:
+    """A whole number. Raises ValueError for anything else."""
+    number = _number(value)
+    if not number.is_integer():
+        raise ValueError(f"{_begun(value)} where a whole number is published")
+    return int(number)
+
+
+def _number(value: Any) -> float:
+    """The number, also one written as a text; NaN for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _begun(value: object) -> str:
+    """How a value begins, for a message."""
+    return repr(value[:40]) if isinstance(value, str) else repr(value)[:40]
 
 
 def telling(*texts: Any) -> tuple[str, ...]:

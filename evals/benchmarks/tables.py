@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import ast
 import base64
-import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...core.case import Image
 from ...core.errors import InputError, StorageError
 from ..benchmark import unreadable
-from .records import Record, case_id, picture, rows
+from .records import Record, case_id, picture, rows, texts
 
 PICTURES = "images"
 NONE = frozenset({"", "nan", "none"})
@@ -41,8 +40,8 @@ def options_in(row: Mapping[str, str]) -> dict[str, str]:
     return {letter: text for letter, text in found.items() if text.lower() not in NONE}
 
 
-def pictures_of(folder: Path, row: Mapping[str, str]) -> tuple[Image, ...]:
-    """The pictures of a row of the table in `folder`. Raises InputError where one is missing."""
+def pictures_of(folder: Path, row: Mapping[str, str], benchmark: str) -> tuple[Image, ...]:
+    """The pictures of a row of the benchmark's table in `folder`. Raises InputError where one is missing."""
     if not _cells(row, "image"):
         return tuple(picture(folder, name) for name in _cells(row, "image_path"))
     stem = case_id(shown_in(row))
@@ -54,7 +53,7 @@ def pictures_of(folder: Path, row: Mapping[str, str]) -> tuple[Image, ...]:
     if not found:
         raise InputError(
             expected=f"the pictures of index {shown_in(row)} in {folder.name}/{PICTURES}", got="no such file",
-            fix="type polyclinic eval unpack BENCHMARK --data DIR: they stand in the table",
+            fix=f"type polyclinic eval unpack {benchmark} --data DIR, as for eval run: they stand in the table",
         )  # fmt: skip
     return tuple(picture(folder, name) for name in found)
 
@@ -75,13 +74,13 @@ def shown_in(row: Mapping[str, str]) -> str:
 def unpack(path: Path, expected: str) -> int:
     """Write the pictures that stand in a table to `images` beside it; how many. Raises InputError and StorageError."""
     folder = path.parent / PICTURES
-    written = 0
+    written, holding, shown = 0, set[str](), dict[str, str]()
     for name, row in table(path, expected):
         try:
             own = shown_in(row) == row["index"]
             found = [base64.b64decode(cell, validate=True) for cell in _cells(row, "image")] if own else []
             endings = [next(ending for start, ending in ENDINGS.items() if data.startswith(start)) for data in found]
-        except (KeyError, ValueError, SyntaxError, binascii.Error) as error:
+        except (KeyError, ValueError) as error:
             raise unreadable(path, f"{expected}, {name},", error) from error
         except StopIteration:
             raise InputError(expected=f"a PNG or JPEG at {name} in {path.name}", got="another kind of data",
@@ -97,12 +96,24 @@ def unpack(path: Path, expected: str) -> int:
                 fix="copy the table to a place that can be written to",
             ) from error  # fmt: skip
         written += len(found)
+        if found:
+            holding.add(row["index"])
+        if not own:
+            shown[name] = shown_in(row)
+    for name, other in shown.items():
+        if other not in holding:
+            raise unreadable(path, f"{expected}, {name},", ValueError(f"a picture of index {other}, which holds none"))
     return written
 
 
 def _cells(row: Mapping[str, str], column: str) -> list[str]:
-    """What a cell lists, or the one thing that it holds; nothing for an empty one."""
+    """What a cell lists, or the one thing that it holds; nothing for an empty one. Raises ValueError."""
     text = (row.get(column) or "").strip()
     if text.lower() in NONE:
         return []
-    return [str(each) for each in ast.literal_eval(text)] if text.startswith("[") else [text]
+    if not (text.startswith("[") and text.endswith("]")):
+        return [text]
+    try:
+        return texts(ast.literal_eval(text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError(f"{text[:40]!r} where a list of pictures is published") from None

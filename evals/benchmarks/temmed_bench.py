@@ -28,7 +28,7 @@ from typing import Any
 
 from ..benchmark import Benchmark
 from ..sample import Sample
-from .records import YES_NO, json_of, letter_for, listed, picture, samples_of
+from .records import YES_NO, letter_for, listed, picture, samples_of, whole
 from .visits import two_visits
 
 EXPECTED = "TemMed-Bench records"
@@ -38,13 +38,13 @@ PICTURES = "PNG"
 
 def samples(path: Path) -> Iterator[Sample]:
     """The samples that `TestSet_SelectedVQA_2000.json` names, in its order, from the records beside it."""
-    records = json_of(path.parent / RECORDS, EXPECTED)
+    records = [record for _, record in listed(path.parent / RECORDS, EXPECTED)]
     made = partial(_made, path.parent / PICTURES, records)
     return samples_of(path, listed(path, EXPECTED), made, EXPECTED)
 
 
 def _made(pictures: Path, records: list[Any], selected: dict[str, int]) -> Iterator[Sample]:
-    which, question = int(selected["img_id"]), int(selected["question_id"])
+    which, question = whole(selected["img_id"]), whole(selected["question_id"])
     if min(which, question) < 0:
         raise ValueError("records count from 0")
     record = records[which]

@@ -27,7 +27,7 @@ from typing import Any
 from ...core.case import Case
 from ..benchmark import Benchmark
 from ..sample import Answer, Sample
-from .records import YES_NO, case_id, letter_for, listed, picture, samples_of
+from .records import YES_NO, case_id, letter_for, listed, picture, samples_of, worded
 
 EXPECTED = "VQA-RAD records"
 
@@ -38,7 +38,7 @@ def samples(path: Path, yes_no: bool) -> Iterator[Sample]:
 
 
 def _made(pictures: Path, yes_no: bool, record: dict[str, Any]) -> Iterator[Sample]:
-    answer = str(record["answer"]).strip()
+    answer = worded(record["answer"]).strip()
     kind = record["answer_type"].strip().upper()
     if (kind == "CLOSED" and answer.lower() in YES_NO.values()) != yes_no:
         return

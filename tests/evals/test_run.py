@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from polyclinic.core.case import Case
-from polyclinic.core.errors import InputError, RunLockedError, SetupError, StorageError, TraceError
+from polyclinic.core.errors import DivergenceError, InputError, RunLockedError, SetupError, StorageError, TraceError
 from polyclinic.core.runs import verify_run
 from polyclinic.core.settings import Budget, Settings
 from polyclinic.evals.arms import Majority
@@ -246,6 +246,7 @@ def test_a_second_run_into_a_folder_that_is_being_written_is_refused(data: Path,
     ("raised", "shown"),
     [
         (ZeroDivisionError("an invented bug"), r"an invented bug"),
+        (DivergenceError(expected="one call", got="another", fix="fork it"), r"one call; got another; fork it"),
         (
             StorageError(expected="room and permission to write x", got="nothing", fix="type --runs"),
             r"room and permission to write x; got nothing; free some space, then type the same command",
@@ -263,7 +264,7 @@ def test_what_breaks_in_an_arm_is_told_as_what_it_is(
         raise raised
 
     monkeypatch.setattr(Majority, "answer", answer)
-    with pytest.raises((ZeroDivisionError, StorageError), match=shown) as stopped:
+    with pytest.raises((ZeroDivisionError, DivergenceError, StorageError), match=shown) as stopped:
         asked(data, tmp_path, arms=("majority",), limit=1)
     (note,) = stopped.value.__notes__
     assert re.fullmatch(r"at the sample pubmedqa-10\d\d of pubmedqa, arm majority", note)

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ def test_labels_are_asked_for_in_words_and_pictures_may_be_png(
         ("A spoon", ("A fork", "a spoon."), "B"),
         ("A spoon.", ("A spoon", "A fork"), "A"),
         ("A spoon", ("A spoon", "A spoon."), "A"),
+        ("A spoon", ("a spoon", "A spoon"), "B"),
+        (None, ("A fork", "A spoon"), None),
         ("A cup", ("A fork", "A spoon"), None),
         ("A cup", ("A cup.", "a cup."), None),
     ],
@@ -116,7 +119,7 @@ def test_answers_that_are_no_option_are_left_out_and_told(
     fixtures: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    answer: str,
+    answer: str | None,
     options: tuple[str, str],
     letter: str | None,
 ) -> None:
@@ -130,7 +133,7 @@ def test_answers_that_are_no_option_are_left_out_and_told(
         found = {sample.id: sample.target for sample in read("omnimedvqa", path)}
     if letter is None:
         assert before - found.keys() == {"omnimedvqa-Spoons_0001"}
-        assert "1 records are left out, the answer of each is none of its options: Spoons_0001" in caplog.text
+        assert "left out, as their answer is no single one of their options: 1 (Spoons_0001)" in caplog.text
     else:
         assert found["omnimedvqa-Spoons_0001"] == Letter(letter=letter)
         assert not caplog.text
@@ -142,7 +145,7 @@ def test_pictures_in_a_table_are_unpacked_once(fixtures: Path, tmp_path: Path) -
     path = tmp_path / "GMAI_mm_bench_VAL.tsv"
     path.write_bytes((fixtures / "gmai_mmbench" / path.name).read_bytes())
     with pytest.raises(
-        InputError, match=r"the pictures of index 7 in .*; type polyclinic eval unpack BENCHMARK --data"
+        InputError, match=r"the pictures of index 7 in .*; type polyclinic eval unpack gmai_mmbench --data"
     ):
         list(each.samples(path))
     assert each.unpack(path) == 2
@@ -182,11 +185,16 @@ def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
         ("iVBO!" * 20, "index 7"),
         ("c3Bvb24=" * 20, "index 7"),
         ("c3Bv" * 20, "a PNG or JPEG at index 7"),
+        (f"['{png(9)}', 7]", r"index 7, in a\.tsv; got .* where a list of pictures is published"),
+        (f"[{png(9)}]", r"index 7, in a\.tsv; got .* where a list of pictures is published"),
     ):
         path.write_text(f"index\timage\n7\t{data}\n")
         with pytest.raises(InputError, match=named):
             unpack(path, "rows")
-    path.write_text(f"index\timage\n7\t{png(9)}\n")
+    path.write_text(f"index\timage\n7\t{png(9)}\n8\t7\n9\t8\n")
+    with pytest.raises(InputError, match=r"index 9, in a\.tsv; got a picture of index 8, which holds none"):
+        unpack(path, "rows")
+    shutil.rmtree(tmp_path / "images")
     (tmp_path / "images").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="write pictures"):
         unpack(path, "rows")
@@ -203,6 +211,11 @@ def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
         ("slake-open", {"answer_type": 3}, "got a value of another kind than is published"),
         ("vqa_rad-open", {"image_name": None}, "got None names no picture"),
         ("agentclinic", {"OSCE_Examination": []}, "got a value of another kind than is published"),
+        ("vqa_rad-open", {"answer": None}, "got None where a text is published"),
+        ("mmxu", {"id": [7]}, r"got \[7\] where a text is published"),
+        ("medmcqa", {"opb": None}, "got None where a text is published"),
+        ("temmed_bench", {"img_id": "first"}, "got 'first' where a whole number is published"),
+        ("medmultipoints", {"points": [[1]]}, r"got \[1\] where a list of 2 numbers is published"),
     ],
 )
 def test_a_record_in_another_format_is_told_without_a_word_of_python(
@@ -213,6 +226,73 @@ def test_a_record_in_another_format_is_told_without_a_word_of_python(
     with pytest.raises(InputError, match=told) as caught:
         read(name, path)
     assert not any(word in str(caught.value) for word in ("Error", "object", "subscript", "attribute"))
+
+
+BY_LINE = ("agentclinic", "medmcqa", "medmultipoints", "medqa", "medxpertqa-text", "mediq", "mmxu")
+LISTS = ("omnimedvqa", "pathvqa-open", "slake-open", "temmed_bench", "vqa_rad-open")
+
+
+@pytest.mark.parametrize("name", [*BY_LINE, *LISTS])
+@pytest.mark.parametrize("record", ["[1]", '"text"', "7", "null"])
+def test_a_record_without_fields_is_told(name: str, record: str, fixtures: Path, tmp_path: Path) -> None:
+    _, path = set_of(name, fixtures, tmp_path)
+    if path.is_dir():
+        (path,) = path.glob("QA_information/Open-access/S*.json")
+    path.write_text(record if name in BY_LINE else f"[{record}]")
+    begun = re.escape(repr(json.loads(record)))
+    called = "line" if name in BY_LINE else "record"
+    with pytest.raises(InputError, match=f"{called} 1, in {path.name}; got {begun} where a record with named fields"):
+        read(name, benchmark(name).at(tmp_path))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_file_that_is_no_list_of_records_is_told(name: str, fixtures: Path, tmp_path: Path) -> None:
+    _, path = set_of(name, fixtures, tmp_path)
+    if path.is_dir():
+        (path,) = path.glob("QA_information/Open-access/S*.json")
+    path.write_text('{"records": []}')
+    with pytest.raises(InputError, match=f"in {path.name}; got JSON, but no list; name the file as it is published"):
+        read(name, benchmark(name).at(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("agentclinic", "OSCE_Examination"), ("medmcqa", "cop"), ("medqa", "answer_idx"), ("mediq", "facts"),
+        ("slake-open", "q_lang"), ("temmed_bench", "img_id"), ("vqa_rad-open", "answer_type"),
+    ],
+)  # fmt: skip
+def test_a_missing_field_is_named(name: str, field: str, fixtures: Path, tmp_path: Path) -> None:
+    _, path = set_of(name, fixtures, tmp_path)
+    path.write_text(path.read_text().replace(f'"{field}"', '"another"'))
+    with pytest.raises(InputError, match=f"(line|record) 1, in {path.name}; got no field '{field}'; name the file"):
+        read(name, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[]", r"in dataset\.json; got JSON, but no pairs by id"),
+        (
+            '{"10001": ["a"]}',
+            r"pair 10001, in dataset\.json; got \['a'\] where a record with named fields",
+        ),
+        ('{"10001": {"im_1_local": 1}}', r"pair 10001, in dataset\.json; got no field 'im_2_local'"),
+    ],
+)
+def test_what_is_no_mediconfusion_is_told(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told):
+        read("mediconfusion", path)
+
+
+def test_an_mmlu_row_with_other_cells_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "anatomy_test.csv"
+    for row, told in (("Is it?,a,b,c,A", "not the 6 cells"), ("Is it?,a,b,c,d,E", "'E' is none of the options A, B")):
+        path.write_text(f"{row}\n")
+        with pytest.raises(InputError, match=rf"row 1, in anatomy_test\.csv; got {told}"):
+            read("mmlu_medical", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -20,9 +21,12 @@ from polyclinic.evals.benchmarks.records import (
     lettered,
     lines,
     listed,
+    numbers,
     picture,
     rows,
     samples_of,
+    whole,
+    worded,
 )
 from polyclinic.evals.benchmarks.table import BENCHMARKS, benchmark
 from polyclinic.evals.sample import Answer, Letter, Sample
@@ -43,7 +47,7 @@ def test_a_legal_name_is_its_own_id() -> None:
 @given(st.lists(st.text(), max_size=30))
 def test_options_are_lettered_in_order_or_refused(texts: list[str]) -> None:
     if len(texts) > 26:
-        with pytest.raises(ValueError, match="argument"):
+        with pytest.raises(ValueError, match="options, more than there are letters"):
             lettered(texts)
         return
     assert list(lettered(texts).values()) == [text.strip() for text in texts]
@@ -107,19 +111,47 @@ def test_the_row_with_other_cells_is_named(tmp_path: Path) -> None:
 
 
 def test_the_record_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    def make(record: str) -> list[Sample]:
-        return [Sample(case=Case(id=f"x-{record}", question=record), target=Answer(accepted=("a",)), group=record)]
+    def make(record: dict[str, str]) -> list[Sample]:
+        case = Case(id=f"x-{record['id']}", question=record["id"])
+        return [Sample(case=case, target=Answer(accepted=("a",)), group=record["id"])]
 
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(["1", "2", "1"]))
+    path.write_text(json.dumps([{"id": "1"}, {"id": "2"}, {"id": "1"}]))
     with pytest.raises(InputError, match=r"record 3, in a\.json; got x-1 was there before"):
         list(samples_of(path, listed(path, "records"), make, "records"))
-    path.write_text(json.dumps(["1", ""]))
+    path.write_text(json.dumps([{"id": "1"}, {"id": ""}]))
     with pytest.raises(InputError, match=r"record 2, in a\.json"):
+        list(samples_of(path, listed(path, "records"), make, "records"))
+    path.write_text(json.dumps([{"id": "1"}, ["2"]]))
+    with pytest.raises(InputError, match=r"record 2, in a\.json; got .* where a record with named fields is published"):
         list(samples_of(path, listed(path, "records"), make, "records"))
     path.write_text("[]")
     with pytest.raises(InputError, match="no records"):
         list(samples_of(path, listed(path, "records"), make, "records"))
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), st.lists)
+
+
+@given(JSON)
+def test_what_is_no_text_or_number_is_refused_and_nothing_else_is_raised(value: object) -> None:
+    for read in (worded, whole, lambda each: numbers(each, 2)):
+        with contextlib.suppress(ValueError):
+            read(value)
+
+
+def test_numbers_are_as_many_as_are_published() -> None:
+    assert numbers([1, "2.5"], 2) == (1.0, 2.5)
+    assert (whole("7"), whole(7.0), worded(7), worded("nan ")) == (7, 7, "7", "nan ")
+    for listed_ in ([1], [1, 2, 3], "12", [1, "x"], [1, None], [1, float("nan")], {"1": 1, "2": 2}, None):
+        with pytest.raises(ValueError, match="where a list of 2 numbers is published"):
+            numbers(listed_, 2)
+    for value in (7.5, "x", None, [7], float("inf")):
+        with pytest.raises(ValueError, match="where a whole number is published"):
+            whole(value)
+    for value in (None, True, [7], {"a": 1}, float("nan")):
+        with pytest.raises(ValueError, match="where a text is published"):
+            worded(value)
 
 
 def test_an_unknown_benchmark_names_near_ones() -> None:
