@@ -13,6 +13,7 @@ from ..core.errors import InputError, SetupError
 from .leakage import FILE as LEAKAGE
 from .leakage import leakages
 from .logs import LOGS, join, newest_logs, unfinished
+from .plan import FILE as PLAN
 from .plan import Written, read_plan
 from .run import RUNS
 
@@ -31,8 +32,9 @@ def merge(shards: Sequence[Path], out: Path) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(expected="a new folder", got=f"{out}, which is not empty", fix="name another with --out")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
+        place = out.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as beside:
             whole = Path(beside) / "whole"
             (whole / LOGS).mkdir(parents=True)
             for folder in shards:
@@ -43,7 +45,9 @@ def merge(shards: Sequence[Path], out: Path) -> int:
             for task in logs[0]:
                 join([found[task] for found in logs], whole / LOGS)
             plan.write(whole)
-            whole.replace(out)
+            place.mkdir(exist_ok=True)
+            for part in sorted(whole.iterdir(), key=lambda part: part.name == PLAN):  # a run is one by its plan
+                part.rename(place / part.name)
     except OSError as error:
         raise SetupError(
             expected=f"a folder to write to at {out}", got=error.strerror or str(error), fix="name another with --out"

@@ -91,7 +91,7 @@ def same_answer(said: str, right: str) -> float:
     return float(alike and _signs(said) == _signs(right) and _letter_a(said, right))
 
 
-_SIGN = re.compile(r"\d+(?:\.\d+)*|!=|[<>≤≥±≠+]|(?<!\w)-(?=\d)|(?<=\w)-(?!\w)|(?<=\d)/(?=\d)")
+_SIGN = re.compile(r"\d+(?:\.\d+)*|!=|[<>≤≥±≠+]|(?<!\w)-(?=\d)|(?<=\w)-(?!\w)|(?<=\d)\s*/\s*(?=\d)")
 
 
 def _signs(text: str) -> list[str]:
@@ -99,7 +99,7 @@ def _signs(text: str) -> list[str]:
     text is one, a hyphen within words is none."""
     words = re.sub(r"(?<=\w)\s+-\s*$", "-", text.lower())
     words = re.sub(r"[a-z]{3,}", lambda found: _VQA_WORDS.get(found[0], found[0]), words)
-    return _SIGN.findall(re.sub(r"(?<=\d),(?=\d{3}\b)", "", words))
+    return [sign.strip() for sign in _SIGN.findall(re.sub(r"(?<=\d),(?=\d{3}\b)", "", words))]
 
 
 def _letter_a(said: str, right: str) -> bool:

@@ -162,6 +162,20 @@ def test_a_merge_is_whole_or_nothing(copies: list[Path], tmp_path: Path) -> None
     assert sorted(tmp_path.iterdir()) == sorted([*copies, tmp_path / "out"])
 
 
+def test_a_merge_goes_into_an_empty_folder_however_it_is_named(
+    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    for out in (Path(), tmp_path / "linked", tmp_path / "deep" / "er"):
+        merge(shards, out)
+        there = sorted(each.name for each in out.resolve().iterdir())
+        assert there == ["leakage.json", "logs", "plan.json", "runs"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["deep", "here", "linked", "there"]
+
+
 def test_a_file_in_the_way_is_told(shards: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="a new folder; got"):
