@@ -40,7 +40,7 @@ def list_them() -> None:
 @evals.command()
 def run(
     benchmarks: Annotated[list[str], typer.Argument(help="Benchmarks, as `polyclinic eval list` names them.")],
-    data: Annotated[Path, typer.Option(help="The folder of the data sets, or a set's own.")],
+    data: Annotated[Path, typer.Option(help="The folder of the data sets, or a set's own folder or file.")],
     out: Annotated[Path, typer.Option(help="Where logs and traces go; a run that was killed goes on.")],
     arm: Annotated[list[str] | None, typer.Option(help="Who answers; may be repeated (default: embedded).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many samples of each, drawn by --seed.")] = None,

@@ -37,11 +37,14 @@ class Benchmark:
     unpack: Callable[[Path], int] | None = None
 
     def at(self, data: Path) -> Path:
-        """Where the set lies: `data`/`place`, or `data` itself where that is the set. Raises InputError."""
+        """Where the set lies: `data`/`place`, or `data` itself where that is the set or a file of its kind. Raises
+        InputError."""
         found = data / self.place
         if found.exists():
             return found
         if data.exists() and data.name == Path(self.place).name:
+            return data
+        if data.is_file() and data.suffix == Path(self.place).suffix:  # another split or version of it
             return data
         if data.name == Path(self.place).parent.name and (data / Path(self.place).name).exists():
             return data / Path(self.place).name

@@ -80,6 +80,15 @@ def test_figures_of_pmc_vqa_lie_where_their_zip_puts_them(fixtures: Path, tmp_pa
     assert shown[pictures[0].name] == str(top / folder / pictures[0].name)
 
 
+def test_another_split_or_version_is_named_by_its_file(fixtures: Path, tmp_path: Path) -> None:
+    top, _ = set_of("pmc_vqa", fixtures, tmp_path)
+    each = benchmark("pmc_vqa")
+    assert [sample.id for sample in each.samples(each.at(top / "test_2.csv"))] == ["pmcvqa-test_2-000001"]
+    (top / "test_2.txt").write_text("")
+    with pytest.raises(InputError, match="which is no folder"):
+        each.at(top / "test_2.txt")
+
+
 def test_an_answer_may_end_in_a_full_stop(fixtures: Path, tmp_path: Path) -> None:
     top, path = set_of("temmed_bench", fixtures, tmp_path)
     records = top / "TestSet_VQA_ReportGeneration.json"
