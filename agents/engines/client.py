@@ -34,8 +34,8 @@ _BEARER = re.compile(r"Bearer\s+\S+", re.I)
 _SECRETS = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?[^/?#]*@")
 _KEY = "set POLYCLINIC_SERVING_API_KEY"
 KEPT_S = 1.0
-"""How long an idle connection is kept. vLLM (uvicorn) closes it after 5 s: a request must not leave in that moment, also
-where a machine without a free core holds server or client up for seconds. A new connection costs far less."""
+"""How long an idle connection is kept. vLLM (uvicorn) closes it after 5 s: a request must not leave in that moment,
+even where a machine without a free core holds server or client up for seconds. A new connection costs less."""
 
 _BUSY, _UNAVAILABLE = 429, 503
 _PASSING = frozenset({408, 409, 425})
